@@ -1,0 +1,1 @@
+"""Braze's REST API as typed Python. Knows nothing of Airflow."""

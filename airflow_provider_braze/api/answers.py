@@ -1,0 +1,97 @@
+"""Read an answer of Braze's: success, or the error that says whether anybody may have been messaged.
+
+Envelopes vary: ``message`` in general, ``error`` on some endpoints, ``errors`` as texts or objects, an HTML page
+where a proxy speaks for Braze. See https://www.braze.com/docs/api/errors/.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from airflow_provider_braze.api.endpoints import Endpoint
+from airflow_provider_braze.api.errors import (
+    BrazeBadRequestError,
+    BrazeForbiddenError,
+    BrazeNotFoundError,
+    BrazeNotSentError,
+    BrazeRateLimitError,
+    BrazeResponseError,
+    BrazeServerError,
+    BrazeUnauthorizedError,
+    BrazeUnknownOutcomeError,
+    mask,
+)
+from airflow_provider_braze.api.quota import retry_after
+from airflow_provider_braze.api.wire import Answer
+
+_ERRORS: dict[int, type[BrazeResponseError]] = {
+    401: BrazeUnauthorizedError,
+    403: BrazeForbiddenError,
+    404: BrazeNotFoundError,
+    429: BrazeRateLimitError,
+    500: BrazeServerError,
+    502: BrazeServerError,
+    503: BrazeServerError,
+}
+_AGREED = {"success", "queued"}
+
+
+def read_answer(endpoint: Endpoint, answer: Answer, *secrets: str) -> dict[str, Any]:
+    """Give the body of a success as it came, or raise.
+
+    :param endpoint: the row that was called.
+    :param answer: what came back.
+    :param secrets: values that no error may quote.
+    :raises BrazeResponseError: Braze said no, or took the call and says that nothing goes out.
+    :raises BrazeUnknownOutcomeError: the answer does not tell what Braze did.
+    """
+    body = _json_object(answer.content)
+    if 200 <= answer.status < 300:
+        return _agreed(endpoint, answer, body, *secrets)
+    message = mask(_words(answer, body), *secrets)
+    if answer.status >= 500 and answer.status not in _ERRORS:
+        raise BrazeUnknownOutcomeError(
+            f"{endpoint.name}: the answer was {answer.status} ({message}): something between here and Braze gave up "
+            "waiting, Braze may have acted on the request or not"
+        )
+    error = _ERRORS.get(answer.status, BrazeBadRequestError)
+    raise error(endpoint.name, answer.status, message, retry_after=retry_after(answer.headers))
+
+
+def _agreed(endpoint: Endpoint, answer: Answer, body: dict[str, Any] | None, *secrets: str) -> dict[str, Any]:
+    if body is None:
+        raise BrazeUnknownOutcomeError(
+            f"{endpoint.name}: the answer was {answer.status}, but {mask(_words(answer, body), *secrets)}: it cannot "
+            "be told whether Braze took the request. Is the connection's host Braze's REST endpoint?"
+        )
+    message = body.get("message")
+    refused = body.get("error") if message is None else None
+    if isinstance(message, str) and message.casefold() not in _AGREED:
+        refused = _words(answer, body)
+    if refused or body.get("notice"):
+        text = mask(str(refused or body["notice"]), *secrets)
+        raise BrazeNotSentError(endpoint.name, answer.status, text)
+    if message is None and endpoint.method == "POST" and not body.get("dispatch_id"):
+        raise BrazeUnknownOutcomeError(f"{endpoint.name}: the answer was {answer.status}, but it does not say success")
+    return body
+
+
+def _json_object(content: bytes) -> dict[str, Any] | None:
+    try:
+        body = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    return body if isinstance(body, dict) else None
+
+
+def _words(answer: Answer, body: dict[str, Any] | None) -> str:
+    if body is None:
+        start = answer.content[:200].decode(errors="replace").strip()
+        if not start:
+            return "the body is empty"
+        return "it is an HTML page and not JSON" if start.startswith("<") else f"the body is no JSON object: {start}"
+    said = [body.get("message") or body.get("error") or "no message"]
+    errors = body.get("errors")
+    said += errors if isinstance(errors, list) else [errors] if errors else []
+    return "; ".join(item if isinstance(item, str) else json.dumps(item, ensure_ascii=False) for item in said)

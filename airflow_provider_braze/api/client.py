@@ -1,0 +1,244 @@
+"""BrazeClient and AsyncBrazeClient: one request builder, two ways to wait for the answer."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import quote, urlsplit
+
+from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
+
+from airflow_provider_braze import __version__
+from airflow_provider_braze.api.answers import read_answer
+from airflow_provider_braze.api.endpoints import ENDPOINTS, Endpoint
+from airflow_provider_braze.api.errors import BrazeConfigurationError, BrazeValidationError
+from airflow_provider_braze.api.models.common import BODY_BYTES, BrazeModel, problems_of
+from airflow_provider_braze.api.wire import Answer, Request, SyncWire, Wire, open_wire
+
+if TYPE_CHECKING:
+    import httpx
+
+DEFAULT_TIMEOUT = 30.0
+DEFAULT_LANES = 16
+_KEY = re.compile(r"[\x21-\x7e]+")
+
+
+class RequestBuilder:
+    """Turns a payload into a request: the address, the key, the rules of the endpoint.
+
+    :param host: REST endpoint host, with or without a scheme, for example ``rest.iad-01.braze.com``.
+    :param key: REST API key.
+    :raises BrazeConfigurationError: host or key cannot be used.
+    """
+
+    def __init__(self, host: str, key: str) -> None:
+        self.base_url = base_url(host)
+        key = key.strip()
+        if not _KEY.fullmatch(key):
+            raise BrazeConfigurationError(
+                "The connection has no usable key: put Braze's REST API key, without spaces or line breaks, into the "
+                "password field."
+            )
+        self._key = key
+        self._headers = {
+            "authorization": f"Bearer {key}",
+            "user-agent": f"airflow-provider-braze-messaging/{__version__}",
+        }
+        self._post_headers = {**self._headers, "content-type": "application/json"}
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.base_url}>"
+
+    def build(self, endpoint: Endpoint, payload: Mapping[str, Any]) -> Request:
+        """Validate a payload and make the request of it.
+
+        :raises BrazeValidationError: the payload breaks a documented rule.
+        """
+        model = validate(endpoint, payload)
+        if endpoint.method == "GET":
+            query = model.model_dump(mode="json", exclude_none=True, by_alias=True)
+            params = {
+                name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in query.items()
+            }
+            return Request("GET", self.base_url + endpoint.path, self._headers, params=params)
+        return self.wrap(endpoint, encode(endpoint, model))
+
+    def wrap(self, endpoint: Endpoint, content: bytes) -> Request:
+        """Make a request of a body that is already valid and encoded."""
+        return Request(endpoint.method, self.base_url + endpoint.path, self._post_headers, content)
+
+    def read(self, endpoint: Endpoint, answer: Answer) -> dict[str, Any]:
+        """Give the answer's body, or raise what it says; see :func:`read_answer`."""
+        return read_answer(endpoint, answer, self._key, quote(self._key))
+
+
+class BrazeClient(RequestBuilder):
+    """Calls Braze and waits.
+
+    :param host: REST endpoint host.
+    :param key: REST API key.
+    :param timeout: seconds that a request may take.
+    :param transport: an ``httpx`` transport to use instead of the network.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        key: str,
+        *,
+        timeout: float = DEFAULT_TIMEOUT,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        super().__init__(host, key)
+        self._wire = SyncWire(timeout, transport)
+
+    def call(self, endpoint: str, payload: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Call an endpoint once.
+
+        :param endpoint: key of ``ENDPOINTS``, for example ``"campaigns_list"``.
+        :param payload: body of a POST, query of a GET.
+        :raises BrazeError: see :mod:`airflow_provider_braze.api.errors`.
+        """
+        row = find_endpoint(endpoint)
+        return self.read(row, self._wire.exchange(self.build(row, payload or {})))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._wire.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class AsyncBrazeClient(RequestBuilder):
+    """Calls Braze without blocking, up to ``lanes`` requests at a time.
+
+    :param host: REST endpoint host.
+    :param key: REST API key.
+    :param lanes: requests that may be under way at once.
+    :param timeout: seconds that a request may take.
+    :param transport: an ``httpx`` transport to use instead of the network.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        key: str,
+        *,
+        lanes: int = DEFAULT_LANES,
+        timeout: float = DEFAULT_TIMEOUT,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        super().__init__(host, key)
+        self._open = (lanes, timeout, transport)
+        self._wire: Wire | None = None
+
+    async def call(self, endpoint: str, payload: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Call an endpoint once; see :meth:`BrazeClient.call`."""
+        row = find_endpoint(endpoint)
+        return self.read(row, await self.exchange(self.build(row, payload or {})))
+
+    async def exchange(self, request: Request) -> Answer:
+        """Send a request as it is and give the answer as it is."""
+        if self._wire is None:
+            self._wire = open_wire(*self._open)
+        return await self._wire.exchange(request)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        if self._wire is not None:
+            await self._wire.aclose()
+            self._wire = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+def find_endpoint(name: str) -> Endpoint:
+    """Look up a row of ``ENDPOINTS``.
+
+    :raises BrazeConfigurationError: there is no such endpoint.
+    """
+    try:
+        return ENDPOINTS[name]
+    except KeyError:
+        known = ", ".join(sorted(ENDPOINTS))
+        raise BrazeConfigurationError(f"{name!r} is no endpoint; known are {known}") from None
+
+
+def validate(endpoint: Endpoint, payload: Mapping[str, Any]) -> BrazeModel:
+    """Hold a payload against the endpoint's rules.
+
+    :raises BrazeValidationError: it breaks one; the error names each field and limit.
+    """
+    try:
+        return endpoint.request.model_validate(payload)
+    except ValidationError as error:
+        raise BrazeValidationError(endpoint.name, problems_of(error)) from None
+
+
+def encode(endpoint: Endpoint, model: BrazeModel) -> bytes:
+    """Write a valid request as JSON; nulls are left out.
+
+    :raises BrazeValidationError: it is larger than Braze takes, or holds what JSON cannot express.
+    """
+    try:
+        content = model.model_dump_json(exclude_none=True).encode()
+    except (PydanticSerializationError, ValueError, RecursionError) as error:
+        raise BrazeValidationError(endpoint.name, [f"body: cannot be written as JSON ({error})"]) from None
+    return check_body_size(endpoint, content)
+
+
+def check_body_size(endpoint: Endpoint, content: bytes) -> bytes:
+    """Refuse a body above Braze's 4 MB, give back any other."""
+    if len(content) > BODY_BYTES:
+        problem = f"body: is {len(content)} bytes, Braze takes at most {BODY_BYTES} (4 MB)"
+        raise BrazeValidationError(endpoint.name, [problem])
+    return content
+
+
+def base_url(host: str) -> str:
+    """Make the root URL of a connection's host.
+
+    Plain http is allowed to a loopback address only, since the key travels in a header.
+
+    :raises BrazeConfigurationError: no host, a path, the dashboard's host, or http to elsewhere.
+    """
+    text = (host or "").strip().rstrip("/")
+    parts = urlsplit(text if "://" in text else f"https://{text}")
+    name = parts.hostname or ""
+    if not name or parts.scheme not in {"http", "https"} or parts.username:
+        raise BrazeConfigurationError(
+            "The connection has no usable host: put Braze's REST endpoint there, for example rest.iad-01.braze.com."
+        )
+    if parts.path or parts.query:
+        raise BrazeConfigurationError(f"The connection's host must have no path: use {name} alone.")
+    if name.startswith(("dashboard", "sdk.")):
+        raise BrazeConfigurationError(
+            f"{name} is not a REST endpoint. Use the one of the same instance, such as rest.iad-01.braze.com; see "
+            "https://www.braze.com/docs/api/basics/#endpoints."
+        )
+    if parts.scheme == "http" and not _is_loopback(name):
+        raise BrazeConfigurationError(f"The key would travel unencrypted: use https to reach {name}.")
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _is_loopback(name: str) -> bool:
+    try:
+        return name == "localhost" or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,142 @@
+"""Everything that can go wrong with a call to Braze.
+
+The question that each class answers first is whether anybody may have been messaged::
+
+    BrazeError
+    ├── BrazeValidationError          refused here, before any request
+    ├── BrazeConfigurationError       the connection cannot be used as it is; nothing was sent
+    ├── BrazeConnectError             no connection came about; nothing was sent
+    ├── BrazeUnknownOutcomeError      the request went out, no readable answer came back
+    └── BrazeResponseError            Braze answered, and said no
+        ├── BrazeBadRequestError        400, 413, 415 and other 4xx: the request itself
+        ├── BrazeUnauthorizedError      401: the key, or the host it is used on
+        ├── BrazeForbiddenError         403: the key's permissions, or the account
+        ├── BrazeNotFoundError          404: the URL
+        ├── BrazeRateLimitError         429: the quota; carries ``retry_after`` in seconds
+        ├── BrazeServerError            500, 502, 503: nothing was sent, says Braze's errors page
+        └── BrazeNotSentError           2xx, but a notice or a message says that nothing goes out
+
+No message holds the REST API key. Texts that come from Braze have passed :func:`mask`.
+See https://www.braze.com/docs/api/errors/.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+_EMAIL = re.compile(r"[^\s\"'<>@,;:(){}\[\]]+@[^\s\"'<>@,;:(){}\[\]]+\.\w+")
+_LONGEST_QUOTE = 500
+
+
+class BrazeError(Exception):
+    """Base of every error that this package raises about Braze."""
+
+
+class BrazeValidationError(BrazeError):
+    """The payload breaks one of Braze's documented rules. Nothing was sent.
+
+    :param endpoint: name of the endpoint, a key of ``ENDPOINTS``.
+    :param problems: one line each, beginning with the field: ``recipients[3].email: ...``.
+    """
+
+    def __init__(self, endpoint: str, problems: list[str]) -> None:
+        self.endpoint = endpoint
+        self.problems = problems
+        listed = "".join(f"\n  - {problem}" for problem in problems)
+        super().__init__(f"{endpoint}: the request breaks Braze's rules, nothing was sent:{listed}")
+
+
+class BrazeConfigurationError(BrazeError):
+    """The connection cannot be used as it is. Nothing was sent."""
+
+
+class BrazeConnectError(BrazeError):
+    """No connection to Braze came about, so nothing was sent and the call may be repeated."""
+
+
+class BrazeUnknownOutcomeError(BrazeError):
+    """The request went out and no readable answer came back: Braze may or may not have acted on it."""
+
+
+class BrazeResponseError(BrazeError):
+    """Braze answered, and the answer is no success.
+
+    :param endpoint: name of the endpoint, a key of ``ENDPOINTS``.
+    :param status: HTTP status code.
+    :param message: what Braze said, the key and addresses masked.
+    :param retry_after: seconds to wait before another try, where Braze said so.
+    """
+
+    advice = ""
+
+    def __init__(self, endpoint: str, status: int, message: str, *, retry_after: float | None = None) -> None:
+        self.endpoint = endpoint
+        self.status = status
+        self.message = message
+        self.retry_after = retry_after
+        advice = f" {self.advice}" if self.advice else ""
+        super().__init__(f"{endpoint}: Braze answered {status}: {message}.{advice}".replace("..", "."))
+
+
+class BrazeBadRequestError(BrazeResponseError):
+    """Braze refused the request itself (4xx). Nothing was sent; a repeat would be refused again."""
+
+
+class BrazeUnauthorizedError(BrazeResponseError):
+    """401: the key is missing, mistyped, revoked, of another instance, or lacks the permission."""
+
+    advice = (
+        "Check the connection's password (the REST API key) and that its host is the REST endpoint of the "
+        "same Braze instance; a key is valid on one instance only."
+    )
+
+
+class BrazeForbiddenError(BrazeResponseError):
+    """403: the key lacks the endpoint's permission, or the account is not active."""
+
+    advice = (
+        "Permissions and allowed addresses of a Braze key cannot be changed after its creation: make a new "
+        "key with the permission and put it into the connection."
+    )
+
+
+class BrazeNotFoundError(BrazeResponseError):
+    """404: the URL does not exist there."""
+
+    advice = "Check the connection's host: it must be a REST endpoint such as rest.iad-01.braze.com, with no path."
+
+
+class BrazeRateLimitError(BrazeResponseError):
+    """429: the quota is used up. Nothing was sent."""
+
+
+class BrazeServerError(BrazeResponseError):
+    """500, 502 or 503: Braze's errors page says that nothing was sent and asks for a repeat with backoff."""
+
+
+class BrazeNotSentError(BrazeResponseError):
+    """Braze took the request with a 2xx but says that nothing goes out, for example for a paused campaign."""
+
+
+def identity_hash(identity: str) -> str:
+    """Give the short name under which a recipient appears in logs and reports.
+
+    :param identity: the recipient's identifier as text, for example ``"10042"``.
+    :return: the first 12 hexadecimal digits of its SHA-256.
+    """
+    return hashlib.sha256(identity.encode(errors="replace")).hexdigest()[:12]
+
+
+def mask(text: str, *secrets: str) -> str:
+    """Take keys and e-mail addresses out of a text that comes from outside.
+
+    :param text: what Braze or a proxy said.
+    :param secrets: values to blot out wherever they occur.
+    :return: the text, at most 500 characters, on one line.
+    """
+    for secret in filter(None, secrets):
+        text = text.replace(secret, "***")
+    text = _EMAIL.sub(lambda found: f"<email {identity_hash(found[0].casefold())}>", text)
+    text = " ".join(text.split())
+    return text if len(text) <= _LONGEST_QUOTE else text[:_LONGEST_QUOTE] + " ..."

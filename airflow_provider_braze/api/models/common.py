@@ -1,0 +1,94 @@
+"""What all request and response models share: the base class, identifiers, sizes, readable problems."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetPydanticSchema,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+)
+from pydantic_core import CoreSchema, PydanticSerializationError, to_json
+
+# Braze does not say whether a KB has 1000 or 1024 bytes; the smaller one is never refused over there.
+PROPERTIES_BYTES = 50_000
+BODY_BYTES = 4_000_000
+RECIPIENTS_PER_CALL = 50
+USER_ID_BYTES = 987
+ALIAS_BYTES = 236
+SEND_ID_CHARACTERS = 64
+
+
+class BrazeModel(BaseModel):
+    """Base of every model: keeps fields that Braze adds tomorrow, and never shows values in its errors."""
+
+    model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
+
+
+def byte_limit(limit: int) -> AfterValidator:
+    """Refuse a text of more than ``limit`` bytes in UTF-8."""
+
+    def check(value: str) -> str:
+        size = len(value.encode())
+        if size > limit:
+            raise ValueError(f"is {size} bytes long, Braze takes at most {limit}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _one_message(source: Any, handler: Any) -> CoreSchema:
+    schema: Any = handler(source)
+    problem = {
+        "custom_error_type": "user_id",
+        "custom_error_message": "must be a text that is not empty, or a whole number",
+    }
+    return {**schema, **problem}
+
+
+# Real callers post integer ids: they are kept as they come, booleans and decimals are not ids.
+UserId = Annotated[Annotated[StrictStr, Field(min_length=1)] | StrictInt, GetPydanticSchema(_one_message)]
+NonEmpty = Annotated[StrictStr, Field(min_length=1)]
+
+
+def json_size(value: Any) -> int:
+    """Bytes that a value takes as JSON in UTF-8.
+
+    :raises ValueError: it holds something that JSON cannot express.
+    """
+    try:
+        return len(to_json(value))
+    except (PydanticSerializationError, RecursionError) as error:
+        raise ValueError(f"cannot be written as JSON: {error}") from None
+
+
+def check_properties_size(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Hold personal or shared template values against Braze's 50 KB."""
+    size = json_size(value)
+    if size > PROPERTIES_BYTES:
+        raise ValueError(f"is {size} bytes of JSON, Braze takes at most {PROPERTIES_BYTES} (50 KB)")
+    return value
+
+
+def problems_of(error: ValidationError) -> list[str]:
+    """Put a pydantic error into lines that begin with the field and hold none of the values."""
+    problems = []
+    for detail in error.errors(include_url=False, include_context=False, include_input=False):
+        path, text = field_path(detail["loc"]), detail["msg"].removeprefix("Value error, ")
+        problems.append(path + text if text.startswith("[") else f"{path}: {text}".removeprefix(": "))
+    return problems
+
+
+def field_path(location: Sequence[str | int]) -> str:
+    """Write a location as ``recipients[3].email``."""
+    path = ""
+    for part in location:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return path.removeprefix(".")

@@ -1,0 +1,23 @@
+"""What Braze answers when it agrees. Unknown fields are kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_provider_braze.api.models.common import BrazeModel
+
+
+class Accepted(BrazeModel):
+    """A message or a schedule was taken on; that says neither delivered nor that the user exists."""
+
+    message: str | None = None
+    dispatch_id: str | None = None
+    send_id: str | None = None
+    notice: str | None = None
+    errors: list[Any] | None = None
+
+
+class Listing(BrazeModel):
+    """An answer to a read."""
+
+    message: str | None = None

@@ -1,0 +1,1 @@
+"""One audience, many requests, everybody once. Knows ``api``, not operators."""

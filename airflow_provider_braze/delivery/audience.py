@@ -1,0 +1,147 @@
+"""Audiences: where recipients come from.
+
+An audience yields recipients as they come; it neither validates nor merges. That is the plan's work.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow_provider_braze.delivery.columns import ColumnReader
+from airflow_provider_braze.delivery.errors import BrazeAudienceError
+
+if TYPE_CHECKING:
+    from airflow.providers.common.sql.hooks.sql import DbApiHook
+
+
+class Audience(ABC):
+    """People to send to."""
+
+    @abstractmethod
+    def recipients(self) -> Iterator[Any]:
+        """Yield one entry per person: an object as Braze's recipients, or a plain external user id.
+
+        :raises BrazeAudienceError: the source cannot be read as it is.
+        """
+
+
+class ListAudience(Audience):
+    """People who are at hand already: a list, or what an upstream task returned.
+
+    :param entries: recipient objects, plain ids, or both.
+    """
+
+    def __init__(self, entries: Iterable[Any]) -> None:
+        self._entries = entries
+
+    def recipients(self) -> Iterator[Any]:
+        """Yield the entries as they are."""
+        yield from self._entries
+
+
+@dataclass
+class SqlAudience(Audience):
+    """People whom a SQL query finds, read in portions through any SQL connection of Airflow.
+
+    Columns become fields by their names, see :mod:`airflow_provider_braze.delivery.columns`. Where the database has
+    server-side cursors they are used, so that an audience of millions is never held in memory.
+
+    :param conn_id: Airflow connection of the database. (templated)
+    :param sql: the query, or the path of a ``.sql`` file. Where one person has several rows the first one counts, so
+        order them. (templated)
+    :param parameters: values for the query's placeholders, in the style of the database's driver. (templated)
+    :param columns: other names for columns, as ``{"customer_id": "external_user_id"}``.
+    :param fetch_size: rows to fetch at a time.
+    """
+
+    conn_id: str
+    sql: str
+    parameters: Mapping[str, Any] | Sequence[Any] | None = None
+    columns: Mapping[str, str] | None = None
+    fetch_size: int = 2000
+
+    template_fields: ClassVar[Sequence[str]] = ("conn_id", "sql", "parameters")
+
+    def recipients(self) -> Iterator[dict[str, Any]]:
+        """Run the query and yield one recipient per row."""
+        from airflow.providers.common.compat.sdk import BaseHook
+
+        hook = BaseHook.get_hook(self.conn_id)
+        if not hasattr(hook, "get_sqlalchemy_engine"):
+            raise BrazeAudienceError(f"Connection {self.conn_id!r} is no SQL connection ({type(hook).__name__}).")
+        with contextlib.ExitStack() as stack:
+            names, portions = self._open(hook, stack)
+            reader = ColumnReader(names, self.columns)
+            for rows in portions:
+                yield from map(reader.recipient, rows)
+
+    def _open(self, hook: DbApiHook, stack: contextlib.ExitStack) -> tuple[list[str], Iterator[Sequence[Any]]]:
+        parameters = tuple(self.parameters) if isinstance(self.parameters, list) else self.parameters
+        engine = _engine(hook)
+        if engine is None:
+            return self._open_plain(hook, stack, parameters)
+        stack.callback(engine.dispose)
+        connection = stack.enter_context(engine.connect()).execution_options(
+            stream_results=True, max_row_buffer=self.fetch_size, no_parameters=True
+        )
+        result = connection.exec_driver_sql(self.sql, parameters or None)
+        return list(result.keys()), result.partitions(self.fetch_size)
+
+    def _open_plain(
+        self, hook: DbApiHook, stack: contextlib.ExitStack, parameters: Any
+    ) -> tuple[list[str], Iterator[Sequence[Any]]]:
+        connection = stack.enter_context(contextlib.closing(hook.get_conn()))
+        cursor = stack.enter_context(contextlib.closing(connection.cursor()))
+        cursor.execute(self.sql, *([parameters] if parameters else []))
+        names = [column[0] for column in cursor.description or ()]
+        return names, iter(lambda: cursor.fetchmany(self.fetch_size), [])
+
+
+def _engine(hook: DbApiHook) -> Any:
+    """Make the hook's SQLAlchemy engine, None where the database has no dialect installed."""
+    from airflow.providers.common.compat.sdk import AirflowOptionalProviderFeatureException
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+    try:
+        # A failing statement would otherwise quote its parameters in the error.
+        return hook.get_sqlalchemy_engine(engine_kwargs={"hide_parameters": True})
+    except (
+        ImportError,
+        NotImplementedError,
+        NoSuchModuleError,
+        ArgumentError,
+        AirflowOptionalProviderFeatureException,
+    ):
+        return None
+
+
+def as_audience(value: Any) -> Audience:
+    """Make an audience of what an operator was given as recipients.
+
+    :raises BrazeAudienceError: it is nothing that could hold recipients.
+    """
+    if isinstance(value, Audience):
+        return value
+    if isinstance(value, str):
+        value = _from_json(value)
+    if isinstance(value, Mapping) or not isinstance(value, Iterable):
+        raise BrazeAudienceError(
+            f"recipients is {'nothing' if value is None else f'a {type(value).__name__}'}, nothing was sent. Give a list "
+            "of recipients or ids, an upstream task's output, or an Audience such as SqlAudience."
+        )
+    return ListAudience(value)
+
+
+def _from_json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise BrazeAudienceError(
+            "recipients is a text, nothing was sent. A template such as '{{ ti.xcom_pull(...) }}' renders to text: give "
+            "the upstream task's .output instead, or end the template with `| tojson`."
+        ) from None

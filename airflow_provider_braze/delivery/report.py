@@ -1,0 +1,94 @@
+"""What happened, in numbers: every recipient that was read is in exactly one of the counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+# A report travels through XCom: it keeps the first of each kind and counts the rest.
+MOST_IDS = 1_000
+MOST_ERRORS = 20
+MOST_REASONS = 50
+
+
+@dataclass(slots=True)
+class Report:
+    """Counts of one delivery.
+
+    ``recipients == duplicates + invalid + skipped + accepted + failed + unknown`` once it has ended.
+
+    :param recipients: rows read from the audience.
+    :param duplicates: rows merged into an earlier one of the same recipient.
+    :param invalid: rows refused here, see ``invalid_reasons``.
+    :param skipped: recipients that no request was made for, because sending stopped before.
+    :param requests: requests that Braze answered or may have received, repeats not counted.
+    :param accepted: recipients that Braze took on; that says neither delivered nor that the user exists.
+    :param failed: recipients that Braze refused.
+    :param unknown: recipients of requests whose answer was lost.
+    """
+
+    recipients: int = 0
+    duplicates: int = 0
+    invalid: int = 0
+    skipped: int = 0
+    requests: int = 0
+    accepted: int = 0
+    failed: int = 0
+    unknown: int = 0
+    invalid_reasons: dict[str, int] = field(default_factory=dict)
+    invalid_samples: list[str] = field(default_factory=list)
+    dispatch_ids: list[str] = field(default_factory=list)
+    dispatch_ids_left_out: int = 0
+    send_id: str | None = None
+    notices: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    errors_left_out: int = 0
+
+    def refuse(self, row: str, reasons: list[str]) -> None:
+        """Count a row that cannot be sent.
+
+        :param row: where it stands and, hashed, whom it names.
+        :param reasons: what is wrong with it, without its values.
+        """
+        self.invalid += 1
+        reason = "; ".join(reasons)
+        if reason not in self.invalid_reasons and len(self.invalid_reasons) >= MOST_REASONS:
+            reason = "other reasons"
+        self.invalid_reasons[reason] = self.invalid_reasons.get(reason, 0) + 1
+        if len(self.invalid_samples) < MOST_ERRORS:
+            self.invalid_samples.append(f"{row}: {reason}")
+
+    def add_error(self, text: str) -> None:
+        """Keep what Braze said, up to a bound."""
+        if len(self.errors) < MOST_ERRORS:
+            self.errors.append(text)
+        else:
+            self.errors_left_out += 1
+
+    def add_dispatch(self, body: dict[str, Any]) -> None:
+        """Keep the ids of an accepted request, up to a bound."""
+        self.send_id = body.get("send_id") or self.send_id
+        dispatch_id = body.get("dispatch_id")
+        if dispatch_id and len(self.dispatch_ids) < MOST_IDS:
+            self.dispatch_ids.append(dispatch_id)
+        elif dispatch_id:
+            self.dispatch_ids_left_out += 1
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for XCom; no recipient is in it."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    def __str__(self) -> str:
+        parts = [f"{self.recipients:,} recipients read", f"{self.requests:,} requests", f"{self.accepted:,} accepted"]
+        parts += [
+            f"{count:,} {what}"
+            for count, what in (
+                (self.duplicates, "duplicates merged"),
+                (self.invalid, "invalid"),
+                (self.failed, "refused by Braze"),
+                (self.unknown, "in doubt"),
+                (self.skipped, "not attempted"),
+            )
+            if count
+        ]
+        return ", ".join(parts)

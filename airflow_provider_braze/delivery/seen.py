@@ -1,0 +1,50 @@
+"""Remembers who was in the audience already, in bounded memory.
+
+The first 50,000 recipients are kept in a set (about 6 MB for ids of ten characters); beyond that all of them move to
+a temporary SQLite file, which holds at most 4 MB in memory and about 40 bytes per recipient on disk. The file has no
+name and vanishes with the process. Identities are compared whole: a hash that collided would drop somebody.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+IN_MEMORY = 50_000
+_SETTINGS = "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-4096; PRAGMA locking_mode=EXCLUSIVE;"
+
+
+class Seen:
+    """A set of identities that outgrows memory gracefully.
+
+    :param in_memory: how many identities to hold before moving to disk.
+    """
+
+    def __init__(self, in_memory: int = IN_MEMORY) -> None:
+        self._in_memory = in_memory
+        self._names: set[str] = set()
+        self._file: sqlite3.Connection | None = None
+
+    def add(self, identity: str) -> bool:
+        """Take note of an identity; tell whether it is new."""
+        if self._file is not None:
+            return self._file.execute("INSERT OR IGNORE INTO seen VALUES (?)", (identity,)).rowcount == 1
+        if identity in self._names:
+            return False
+        self._names.add(identity)
+        if len(self._names) > self._in_memory:
+            self._move_to_disk()
+        return True
+
+    def _move_to_disk(self) -> None:
+        file = sqlite3.connect("", isolation_level=None)
+        file.executescript(_SETTINGS + "CREATE TABLE seen (identity TEXT PRIMARY KEY) WITHOUT ROWID; BEGIN;")
+        file.executemany("INSERT INTO seen VALUES (?)", ((name,) for name in sorted(self._names)))
+        self._names = set()
+        self._file = file
+
+    def close(self) -> None:
+        """Let go of memory and file."""
+        self._names = set()
+        if self._file is not None:
+            self._file.close()
+            self._file = None
