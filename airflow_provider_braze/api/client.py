@@ -139,7 +139,9 @@ class AsyncBrazeClient(RequestBuilder):
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         super().__init__(host, key)
-        self._open = (lanes, timeout, transport)
+        self.lanes = lanes
+        self._timeout = timeout
+        self._transport = transport
         self._wire: Wire | None = None
 
     async def call(self, endpoint: str, payload: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -150,7 +152,7 @@ class AsyncBrazeClient(RequestBuilder):
     async def exchange(self, request: Request) -> Answer:
         """Send a request as it is and give the answer as it is."""
         if self._wire is None:
-            self._wire = open_wire(*self._open)
+            self._wire = open_wire(self.base_url, self.lanes, self._timeout, self._transport)
         return await self._wire.exchange(request)
 
     async def aclose(self) -> None:

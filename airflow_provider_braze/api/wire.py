@@ -15,10 +15,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
@@ -73,16 +75,30 @@ class Wire(Protocol):
         """Close all connections."""
 
 
-def open_wire(lanes: int, timeout: float, transport: httpx.AsyncBaseTransport | None = None) -> Wire:
+def open_wire(base_url: str, lanes: int, timeout: float, transport: httpx.AsyncBaseTransport | None = None) -> Wire:
     """Choose the quickest way there is.
 
+    :param base_url: where all requests will go.
     :param lanes: how many requests may be under way at once.
     :param timeout: seconds that one request may take.
     :param transport: an ``httpx`` transport to use instead, for tests and special networks.
     """
-    if transport is None and find_spec("aiohttp"):
-        return AiohttpWire(lanes, timeout)
-    return HttpxWire(lanes, timeout, transport)
+    if transport is not None:
+        return HttpxWire([transport], timeout)
+    proxy = _proxy_for(base_url)
+    if find_spec("aiohttp"):
+        return AiohttpWire(lanes, timeout, proxy)
+    tls, one = httpx.create_ssl_context(), httpx.Limits(max_connections=1)
+    return HttpxWire([httpx.AsyncHTTPTransport(verify=tls, limits=one, proxy=proxy) for _ in range(lanes)], timeout)
+
+
+def _proxy_for(base_url: str) -> str | None:
+    """Find the environment's proxy once; a library that looks it up per request spends half a millisecond on it."""
+    parts = urlsplit(base_url)
+    if proxy_bypass(parts.netloc):
+        return None
+    proxies = getproxies()
+    return proxies.get(parts.scheme) or proxies.get("all")
 
 
 class SyncWire:
@@ -96,7 +112,7 @@ class SyncWire:
         """Send one request and read its answer, with the errors of :class:`Wire`."""
         deadline = time.monotonic() + self._timeout + CONNECT_SECONDS
         with _judged():
-            response = self._client.send(_build(self._client, request), stream=True)
+            response = self._client.send(_build(request, {}), stream=True)
             with contextlib.closing(response):
                 content = bytearray()
                 for chunk in response.iter_bytes():
@@ -111,39 +127,45 @@ class SyncWire:
 
 
 class HttpxWire:
-    """One ``httpx`` client per lane, each with one connection; an injected transport is shared by all."""
+    """``httpx`` transports, used in turn, without the client above them, which costs more than the transport.
 
-    def __init__(self, lanes: int, timeout: float, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        self._timeout = timeout
-        tls: Any = True if transport else httpx.create_ssl_context()
-        count = 1 if transport else lanes
-        self._clients = [
-            httpx.AsyncClient(transport=transport, verify=tls, timeout=_timeouts(timeout)) for _ in range(count)
-        ]
-        self._idle = list(self._clients) if transport is None else self._clients * lanes
+    :param transports: one per lane, or a single one that all lanes share.
+    :param timeout: seconds that one request may take.
+    """
+
+    def __init__(self, transports: Sequence[httpx.AsyncBaseTransport], timeout: float) -> None:
+        self._transports = transports
+        self._idle = list(transports)
+        self._deadline = timeout + CONNECT_SECONDS
+        self._extensions = {"timeout": _timeouts(timeout).as_dict()}
 
     async def exchange(self, request: Request) -> Answer:
         """Send one request and read its answer; see :class:`Wire`."""
-        client = self._idle.pop() if self._idle else self._clients[0]
+        transport = self._idle.pop() if self._idle else self._transports[0]
         try:
             with _judged():
                 # httpx limits each read, not the whole: a server that drips bytes would hold the lane for ever.
-                async with asyncio.timeout(self._timeout + CONNECT_SECONDS):
-                    response = await client.send(_build(client, request))
-                return Answer(response.status_code, response.headers, response.content)
+                async with asyncio.timeout(self._deadline):
+                    response = await transport.handle_async_request(_build(request, self._extensions))
+                    try:
+                        content = await response.aread()
+                    finally:
+                        await response.aclose()
+                return Answer(response.status_code, response.headers, content)
         finally:
-            self._idle.append(client)
+            if len(self._transports) > 1:
+                self._idle.append(transport)
 
     async def aclose(self) -> None:
         """Close all connections."""
-        for client in self._clients:
-            await client.aclose()
+        for transport in self._transports:
+            await transport.aclose()
 
 
 class AiohttpWire:
     """One ``aiohttp`` session with as many connections as lanes."""
 
-    def __init__(self, lanes: int, timeout: float) -> None:
+    def __init__(self, lanes: int, timeout: float, proxy: str | None = None) -> None:
         import aiohttp
 
         self._session = aiohttp.ClientSession(
@@ -152,8 +174,8 @@ class AiohttpWire:
             timeout=aiohttp.ClientTimeout(
                 total=timeout + CONNECT_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=timeout
             ),
-            trust_env=True,
         )
+        self._proxy = proxy
         self._not_sent: tuple[type[Exception], ...] = (
             aiohttp.ClientConnectorError,
             aiohttp.ClientHttpProxyError,
@@ -172,6 +194,7 @@ class AiohttpWire:
                 params=request.params,
                 headers=request.headers,
                 allow_redirects=False,
+                proxy=self._proxy,
             ) as response:
                 return Answer(response.status, _lower(response), await response.read())
         except self._not_sent as error:
@@ -208,9 +231,14 @@ def _describe(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".removesuffix(": ")
 
 
-def _build(client: httpx.Client | httpx.AsyncClient, request: Request) -> httpx.Request:
-    return client.build_request(
-        request.method, request.url, headers=request.headers, content=request.content, params=request.params
+def _build(request: Request, extensions: dict[str, Any]) -> httpx.Request:
+    return httpx.Request(
+        request.method,
+        request.url,
+        headers=request.headers,
+        content=request.content,
+        params=request.params,
+        extensions=extensions,
     )
 
 

@@ -131,8 +131,8 @@ def as_audience(value: Any) -> Audience:
         value = _from_json(value)
     if isinstance(value, Mapping) or not isinstance(value, Iterable):
         raise BrazeAudienceError(
-            f"recipients is {'nothing' if value is None else f'a {type(value).__name__}'}, nothing was sent. Give a list "
-            "of recipients or ids, an upstream task's output, or an Audience such as SqlAudience."
+            f"recipients is {'nothing' if value is None else f'a {type(value).__name__}'}, nothing was sent. Give a "
+            "list of recipients or ids, an upstream task's output, or an Audience such as SqlAudience."
         )
     return ListAudience(value)
 
@@ -142,6 +142,6 @@ def _from_json(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         raise BrazeAudienceError(
-            "recipients is a text, nothing was sent. A template such as '{{ ti.xcom_pull(...) }}' renders to text: give "
-            "the upstream task's .output instead, or end the template with `| tojson`."
+            "recipients is a text, nothing was sent. A template such as '{{ ti.xcom_pull(...) }}' renders to text: "
+            "give the upstream task's .output instead, or end the template with `| tojson`."
         ) from None

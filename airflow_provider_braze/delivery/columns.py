@@ -44,8 +44,8 @@ class ColumnReader:
         paths = [".".join(filter(None, path)) for path in self._paths]
         if not set(_PEOPLE) & set(paths):
             raise BrazeAudienceError(
-                f"None of the columns ({', '.join(names) or 'there are none'}) names a recipient, nothing was sent. Call "
-                "one of them external_user_id, email, or alias_name beside alias_label; in SQL by `AS`, or by columns=."
+                f"None of the columns ({', '.join(names) or 'there are none'}) names a recipient, nothing was sent. "
+                "Call one of them external_user_id, email, or alias_name beside alias_label: by AS in SQL, or columns=."
             )
         if "user_alias.alias_name" in paths and "user_alias.alias_label" not in paths:
             raise BrazeAudienceError("alias_name needs a column alias_label beside it, nothing was sent.")
@@ -59,11 +59,10 @@ class ColumnReader:
         for (group, name), value in zip(self._paths, row, strict=True):
             if value is None:
                 continue
-            value = _plain(value)
             if group:
-                made.setdefault(group, {})[name] = value
+                made.setdefault(group, {})[name] = _plain(value)
             else:
-                made[name] = _CONVERT[name](value) if name in _CONVERT else value
+                made[name] = _CONVERT.get(name, _plain)(value)
         if "alias_name" not in made.get("user_alias", {"alias_name": 0}):
             del made["user_alias"]
         return made
@@ -92,7 +91,7 @@ def _path(name: str) -> tuple[str, str]:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() and value.as_tuple().exponent >= 0 else float(value)
+        return float(value) if "." in f"{value:f}" or not value.is_finite() else int(value)
     return str(value) if isinstance(value, UUID) else value
 
 

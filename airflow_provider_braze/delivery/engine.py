@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from airflow_provider_braze.api.client import AsyncBrazeClient
 from airflow_provider_braze.api.errors import BrazeError, BrazeRateLimitError, identity_hash, mask
@@ -28,29 +29,27 @@ LONGEST_QUOTA_WAIT = 3600.0
 Progress = Callable[[Report], None]
 
 
-def deliver(plan: Plan, client: AsyncBrazeClient, *, lanes: int, progress: Progress | None = None) -> dict[str, Any]:
+def deliver(plan: Plan, client: AsyncBrazeClient, *, progress: Progress | None = None) -> dict[str, Any]:
     """Send a plan and wait for the end; see :class:`Delivery`."""
-    return asyncio.run(Delivery(plan, client, lanes=lanes, progress=progress).run())
+    return asyncio.run(Delivery(plan, client, progress=progress).run())
 
 
 class Delivery:
     """One plan on its way.
 
     :param plan: the requests.
-    :param client: the way to Braze; it is closed at the end.
-    :param lanes: requests under way at once.
+    :param client: the way to Braze, its ``lanes`` are how many requests go at once; it is closed at the end.
     :param progress: called with the report after each request; it must be quick.
     :raises BrazeDeliveryError: not everybody got through; the error carries the report.
     """
 
-    def __init__(self, plan: Plan, client: AsyncBrazeClient, *, lanes: int, progress: Progress | None = None) -> None:
+    def __init__(self, plan: Plan, client: AsyncBrazeClient, *, progress: Progress | None = None) -> None:
         self._plan = plan
         self._client = client
-        self._lanes = lanes
         self._progress = progress
         self._report = plan.report
         self._open_from = 0.0
-        self._stopped_by: BrazeError | None = None
+        self._stopped_by: str | None = None
 
     async def run(self) -> dict[str, Any]:
         """Send everything and give the report as a plain dict."""
@@ -59,7 +58,7 @@ class Delivery:
             if first := next(requests, None):
                 await self._send(first)
             async with asyncio.TaskGroup() as group:
-                for _ in range(min(self._lanes, len(self._plan))):
+                for _ in range(min(self._client.lanes, len(self._plan))):
                     group.create_task(self._lane(requests))
         self._report.skipped += sum(request.recipients for request in requests)
         self._judge()
@@ -89,8 +88,9 @@ class Delivery:
                 report.requests += 1
                 report.unknown += people
         if error is not None:
-            report.add_error(str(error))
-            self._stopped_by = self._stopped_by or error
+            text = _hide_recipients(str(error), request, self._plan.endpoint.batch_field)
+            report.add_error(text)
+            self._stopped_by = self._stopped_by or text
         if self._progress:
             self._progress(report)
 
@@ -109,8 +109,8 @@ class Delivery:
                 await self._back_off(error, tries)
 
     async def _wait_for_quota(self) -> None:
-        while (seconds := self._open_from - time.monotonic()) > 0:
-            await asyncio.sleep(seconds)
+        while (seconds := self._open_from - time.monotonic()) > 0 and not self._stopped_by:
+            await asyncio.sleep(min(seconds, 1.0))
 
     async def _back_off(self, error: BrazeError, tries: int) -> None:
         """Wait as long as Braze asks; a 429 holds all lanes back, since they draw on one quota."""
@@ -127,14 +127,16 @@ class Delivery:
         errors = errors if isinstance(errors, list) else [errors]
         if not errors:
             return 0
-        people = _people(request, self._plan.endpoint.batch_field)
+        field = self._plan.endpoint.batch_field
+        people = _people(request, field)
         named = set()
         for place, item in enumerate(errors):
             index = item.get("index") if isinstance(item, dict) else None
-            in_range = isinstance(index, int) and 0 <= index < len(people)
-            named.add(index if in_range else f"error {place}")
-            whom = f" (recipient {people[index]})" if in_range else ""
-            self._report.add_error(f"Braze accepted the request, but said{whom}: {mask(_text(item))}")
+            known = isinstance(index, int) and 0 <= index < len(people)
+            named.add(index if known else f"error {place}")
+            whom = f" (recipient {identity_hash(people[cast('int', index)])})" if known else ""
+            text = _hide_recipients(mask(_text(item)), request, field)
+            self._report.add_error(f"Braze accepted the request, but said{whom}: {text}")
         return min(len(named), request.recipients)
 
     def _judge(self) -> None:
@@ -155,12 +157,21 @@ class Delivery:
 
 
 def _people(request: PlannedRequest, field: str | None) -> list[str]:
-    """Name the recipients of a request, hashed."""
+    """Name the recipients of a request, in its order."""
     people = []
     for recipient in json.loads(request.body).get(field, []):
         name = next((recipient[key] for key in IDENTIFIERS if key in recipient), "")
-        people.append(identity_hash(str(name["alias_name"] if isinstance(name, dict) else name)))
+        people.append(str(name["alias_name"] if isinstance(name, dict) else name))
     return people
+
+
+def _hide_recipients(text: str, request: PlannedRequest, field: str | None) -> str:
+    """Put hashes where a text names recipients of the request."""
+    for name in _people(request, field):
+        # Shorter ones would be found in any number.
+        if len(name) >= 3 and name in text:
+            text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", f"<recipient {identity_hash(name)}>", text)
+    return text
 
 
 def _text(item: Any) -> str:

@@ -8,27 +8,25 @@ per recipient with a few properties. The file has no name and vanishes with the 
 
 from __future__ import annotations
 
+import json
 import tempfile
 from array import array
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from pydantic import BaseModel, ValidationError
-from pydantic_core import PydanticSerializationError
-
 from airflow_provider_braze.api.client import check_body_size, encode, find_endpoint, validate
-from airflow_provider_braze.api.errors import BrazeConfigurationError, identity_hash
-from airflow_provider_braze.api.models.campaigns import check_recipient_size
-from airflow_provider_braze.api.models.common import BODY_BYTES, PROPERTIES_BYTES, problems_of
-from airflow_provider_braze.api.models.recipients import IDENTIFIERS, Recipient
+from airflow_provider_braze.api.errors import BrazeConfigurationError
+from airflow_provider_braze.api.models.common import BODY_BYTES
+from airflow_provider_braze.delivery.batch import batches
 from airflow_provider_braze.delivery.errors import BrazeAudienceError
 from airflow_provider_braze.delivery.report import Report
-from airflow_provider_braze.delivery.seen import Seen
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from airflow_provider_braze.delivery.audience import Audience
+
+_BUFFER = 1 << 18
 
 
 class PlannedRequest(NamedTuple):
@@ -63,7 +61,7 @@ class Plan:
         self.endpoint = find_endpoint(endpoint)
         self.report = Report()
         self._payload = payload
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 (closed by close)
+        self._file = tempfile.TemporaryFile(buffering=_BUFFER)  # noqa: SIM115 (closed by close)
         self._sizes = array("L")
         self._people = array("H")
         try:
@@ -106,48 +104,25 @@ class Plan:
         if field is None or limit is None:
             raise BrazeConfigurationError(f"{self.endpoint.name} takes no recipients.")
         head = b""
-        batch: list[bytes] = []
-        size = 0
-        for recipient, encoded in self._distinct(audience):
-            if not head:
-                head = self._head(field, recipient)
-                size = len(head) + 2
-            if len(batch) == limit or (batch and size + len(encoded) > BODY_BYTES):
-                self._append(head + b",".join(batch) + b"]}", len(batch))
-                batch, size = [], len(head) + 2
-            batch.append(encoded)
-            size += len(encoded) + 1
-        if batch:
-            self._append(head + b",".join(batch) + b"]}", len(batch))
+        for batch in batches(audience.recipients(), limit, self.report):
+            head = head or self._head(field, batch[0])
+            self._append_batch(head, batch)
 
-    def _head(self, field: str, sample: Recipient) -> bytes:
+    def _append_batch(self, head: bytes, batch: list[bytes]) -> None:
+        """Append a request, or several where large attributes make one too large."""
+        body = head + b",".join(batch) + b"]}"
+        if len(body) > BODY_BYTES and len(batch) > 1:
+            half = len(batch) // 2
+            self._append_batch(head, batch[:half])
+            self._append_batch(head, batch[half:])
+        else:
+            self._append(body, len(batch))
+
+    def _head(self, field: str, sample: bytes) -> bytes:
         """Validate the shared fields together with one recipient, and give the body up to the recipients."""
-        model = validate(self.endpoint, {**self._payload, field: [sample]})
-        encode(self.endpoint, model)
-        shared = model.model_dump_json(exclude_none=True, exclude={field}).encode()
-        return check_body_size(self.endpoint, shared)[:-1] + f',"{field}":['.encode()
-
-    def _distinct(self, audience: Audience) -> Iterator[tuple[Recipient, bytes]]:
-        report, seen = self.report, Seen()
-        validate_one = Recipient.__pydantic_validator__.validate_python
-        write_one = Recipient.__pydantic_serializer__.to_json
-        try:
-            for entry in audience.recipients():
-                report.recipients += 1
-                try:
-                    recipient = validate_one({"external_user_id": entry} if isinstance(entry, str | int) else entry)
-                    encoded = write_one(recipient, exclude_none=True)
-                    if len(encoded) > PROPERTIES_BYTES:
-                        check_recipient_size(recipient)
-                except (ValueError, PydanticSerializationError, RecursionError) as error:
-                    report.refuse(_name_of(report.recipients, entry), _reasons(error))
-                    continue
-                if seen.add(recipient.identity):
-                    yield recipient, encoded
-                else:
-                    report.duplicates += 1
-        finally:
-            seen.close()
+        model = validate(self.endpoint, {**self._payload, field: [json.loads(sample)]})
+        shared = encode(self.endpoint, model.model_copy(update={field: None}))
+        return shared[:-1] + f',"{field}":['.encode()
 
     def _judge(self, max_invalid: int, allow_empty: bool) -> None:
         report = self.report
@@ -155,8 +130,8 @@ class Plan:
             reasons = "".join(f"\n  - {count:,} x {reason}" for reason, count in report.invalid_reasons.items())
             samples = "".join(f"\n  - {sample}" for sample in report.invalid_samples[:5])
             raise BrazeAudienceError(
-                f"{report.invalid:,} of {report.recipients:,} recipients cannot be sent (max_invalid allows {max_invalid:,}), "
-                f"nothing was sent.\nWhy:{reasons}\nThe first ones:{samples}\n"
+                f"{report.invalid:,} of {report.recipients:,} recipients cannot be sent, max_invalid allows "
+                f"{max_invalid:,}: nothing was sent.\nWhy:{reasons}\nThe first ones:{samples}\n"
                 "Correct the source, or raise max_invalid to leave such rows out."
             )
         if not len(self) and not allow_empty:
@@ -165,20 +140,3 @@ class Plan:
                 if not report.recipients
                 else f"None of the {report.recipients:,} recipients can be sent, nothing was sent."
             )
-
-
-def _reasons(error: Exception) -> list[str]:
-    if isinstance(error, ValidationError):
-        return problems_of(error)
-    return [str(error)] if type(error) is ValueError else ["holds a value that JSON cannot express"]
-
-
-def _name_of(row: int, entry: Any) -> str:
-    """Say which row is meant, the recipient hashed."""
-    if isinstance(entry, BaseModel):
-        entry = dict(entry)
-    if isinstance(entry, Mapping):
-        entry = next((entry[name] for name in IDENTIFIERS if entry.get(name) not in (None, "")), None)
-        if isinstance(entry, Mapping):
-            entry = entry.get("alias_name")
-    return f"row {row:,}" + (f" (recipient {identity_hash(str(entry))})" if isinstance(entry, str | int) else "")

@@ -24,23 +24,26 @@ class Seen:
         self._names: set[str] = set()
         self._file: sqlite3.Connection | None = None
 
-    def add(self, identity: str) -> bool:
-        """Take note of an identity; tell whether it is new."""
+    def add_all(self, identities: list[str]) -> list[bool]:
+        """Take note of some identities in order; tell of each whether it is new."""
+        if self._file is None and len(self._names) + len(identities) > self._in_memory:
+            self._file = self._move_to_disk()
         if self._file is not None:
-            return self._file.execute("INSERT OR IGNORE INTO seen VALUES (?)", (identity,)).rowcount == 1
-        if identity in self._names:
-            return False
-        self._names.add(identity)
-        if len(self._names) > self._in_memory:
-            self._move_to_disk()
-        return True
+            insert = self._file.execute
+            return [insert("INSERT OR IGNORE INTO seen VALUES (?)", (name,)).rowcount == 1 for name in identities]
+        return [self._is_new(name) for name in identities]
 
-    def _move_to_disk(self) -> None:
+    def _is_new(self, name: str) -> bool:
+        before = len(self._names)
+        self._names.add(name)
+        return len(self._names) > before
+
+    def _move_to_disk(self) -> sqlite3.Connection:
         file = sqlite3.connect("", isolation_level=None)
         file.executescript(_SETTINGS + "CREATE TABLE seen (identity TEXT PRIMARY KEY) WITHOUT ROWID; BEGIN;")
         file.executemany("INSERT INTO seen VALUES (?)", ((name,) for name in sorted(self._names)))
         self._names = set()
-        self._file = file
+        return file
 
     def close(self) -> None:
         """Let go of memory and file."""

@@ -1,0 +1,162 @@
+"""BrazeHook: from an Airflow connection to calls of Braze's REST API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseHook
+
+from airflow_provider_braze.get_provider_info import UI_FIELD_BEHAVIOUR
+
+if TYPE_CHECKING:
+    import httpx
+
+    from airflow_provider_braze.api.client import AsyncBrazeClient, BrazeClient
+
+TEST_SECONDS = 10.0
+
+
+class BrazeHook(BaseHook):
+    """Talks to Braze with the key of an Airflow connection.
+
+    .. code-block:: python
+
+        BrazeHook().call("campaigns_list", {"page": 0})
+
+    The connection: ``host`` is the REST endpoint (``rest.iad-01.braze.com``, with or without a scheme), ``password``
+    the REST API key. Extra: ``timeout`` (seconds one request may take, 30 by default) and ``lanes`` (requests of one
+    delivery under way at once, 16 by default).
+
+    :param braze_conn_id: Airflow connection of type ``braze``.
+    :param transport: an ``httpx`` transport to use for single calls instead of the network.
+    :param async_transport: the same for asynchronous calls and deliveries.
+    """
+
+    conn_name_attr = "braze_conn_id"
+    default_conn_name = "braze_default"
+    conn_type = "braze"
+    hook_name = "Braze"
+
+    def __init__(
+        self,
+        braze_conn_id: str = default_conn_name,
+        *,
+        transport: httpx.BaseTransport | None = None,
+        async_transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        super().__init__()
+        self.braze_conn_id = braze_conn_id
+        self._transport = transport
+        self._async_transport = async_transport
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Describe the connection form to Airflow 3.1, which does not read it off the provider's metadata."""
+        return {key.replace("-", "_"): value for key, value in UI_FIELD_BEHAVIOUR.items()}
+
+    def get_conn(self) -> BrazeClient:
+        """Make a client for single calls.
+
+        :raises BrazeConfigurationError: the connection is missing, or cannot be used as it is.
+        """
+        from airflow_provider_braze.api.client import BrazeClient
+        from airflow_provider_braze.hooks.errors import airflow_errors
+
+        with airflow_errors():
+            settings = self._settings()
+            return BrazeClient(
+                settings["host"], settings["key"], timeout=settings["timeout"], transport=self._transport
+            )
+
+    def get_async_conn(self) -> AsyncBrazeClient:
+        """Make a client for many calls at a time, with the errors of :meth:`get_conn`."""
+        from airflow_provider_braze.api.client import AsyncBrazeClient
+        from airflow_provider_braze.hooks.errors import airflow_errors
+
+        with airflow_errors():
+            settings = self._settings()
+            return AsyncBrazeClient(
+                settings["host"],
+                settings["key"],
+                lanes=settings["lanes"],
+                timeout=settings["timeout"],
+                transport=self._async_transport,
+            )
+
+    def call(self, endpoint: str, payload: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Call an endpoint once and give Braze's answer.
+
+        :param endpoint: key of :data:`airflow_provider_braze.api.endpoints.ENDPOINTS`.
+        :param payload: body of a POST, query of a GET.
+        :raises BrazeError: as a twin under ``AirflowException``; see :mod:`airflow_provider_braze.api.errors`.
+        """
+        from airflow_provider_braze.hooks.errors import airflow_errors
+
+        with airflow_errors(), self.get_conn() as client:
+            return client.call(endpoint, payload)
+
+    async def acall(self, endpoint: str, payload: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Call an endpoint once without blocking; see :meth:`call`."""
+        from airflow_provider_braze.hooks.errors import airflow_errors
+
+        with airflow_errors():
+            async with self.get_async_conn() as client:
+                return await client.call(endpoint, payload)
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Ask Braze for the first page of campaigns, and put what comes back into words."""
+        from airflow_provider_braze.api.client import BrazeClient
+        from airflow_provider_braze.api.errors import BrazeError
+        from airflow_provider_braze.hooks.verdict import verdict
+
+        try:
+            settings = self._settings()
+            seconds = min(TEST_SECONDS, settings["timeout"])
+            with BrazeClient(settings["host"], settings["key"], timeout=seconds, transport=self._transport) as client:
+                campaigns = client.call("campaigns_list", {"page": 0}).get("campaigns") or []
+        except BrazeError as error:
+            return False, verdict(error)
+        return True, f"Connected: Braze accepts the key and lists {len(campaigns)} campaigns on the first page."
+
+    def _settings(self) -> dict[str, Any]:
+        """Read the connection."""
+        from airflow.providers.common.compat.sdk import AirflowNotFoundException
+
+        from airflow_provider_braze.api.client import DEFAULT_LANES, DEFAULT_TIMEOUT
+        from airflow_provider_braze.api.errors import BrazeConfigurationError
+
+        try:
+            connection = self.get_connection(self.braze_conn_id)
+        except AirflowNotFoundException:
+            raise BrazeConfigurationError(
+                f"There is no connection {self.braze_conn_id!r}: make one of type Braze under Admin > Connections, "
+                "with the REST endpoint as host and the REST API key as password."
+            ) from None
+        extra = connection.extra_dejson
+        host = connection.host or ""
+        if connection.schema and "://" not in host:
+            host = f"{connection.schema}://{host}"
+        return {
+            "host": f"{host}:{connection.port}" if connection.port else host,
+            "key": connection.password or "",
+            "timeout": _number(extra, "timeout", DEFAULT_TIMEOUT, 1, 600),
+            "lanes": int(_number(extra, "lanes", DEFAULT_LANES, 1, 256)),
+        }
+
+
+def _number(extra: Mapping[str, Any], name: str, default: float, least: float, most: float) -> float:
+    from airflow_provider_braze.api.errors import BrazeConfigurationError
+
+    value = extra.get(name)
+    if value in (None, ""):
+        return default
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = float("nan")
+    if not least <= number <= most:
+        raise BrazeConfigurationError(
+            f"The connection's extra {name!r} must be a number from {least} to {most}, it is {value!r}."
+        )
+    return number

@@ -1,0 +1,43 @@
+"""What a failed connection test means, in words that a person can act on."""
+
+from __future__ import annotations
+
+from airflow_provider_braze.api.errors import (
+    BrazeConnectError,
+    BrazeError,
+    BrazeForbiddenError,
+    BrazeNotFoundError,
+    BrazeRateLimitError,
+    BrazeResponseError,
+    BrazeServerError,
+    BrazeUnauthorizedError,
+    BrazeUnknownOutcomeError,
+)
+
+_REST_HOST = "the REST endpoint of your instance, for example rest.iad-01.braze.com"
+
+
+_TEXTS: dict[type[BrazeError], str] = {
+    BrazeUnauthorizedError: (
+        "Wrong key, or wrong instance: Braze does not accept this key on this host. Check the password for a complete "
+        f"REST API key, and that the host is {_REST_HOST}; a key is valid on one instance only."
+    ),
+    BrazeForbiddenError: (
+        "Missing permission: the host is right and Braze knows the key, but it may not call campaigns.list, which this "
+        "test uses. Sending may work all the same. To make the test pass, make a key that also has campaigns.list (the "
+        "permissions of an existing key cannot be changed), and look at its allowed IP addresses."
+    ),
+    BrazeNotFoundError: f"Wrong host: it answers, but not as Braze's REST API. Use {_REST_HOST}, without a path.",
+    BrazeRateLimitError: "The key is in order, but its quota is used up at the moment; try again later.",
+    BrazeServerError: "Braze has trouble at the moment; try again later.",
+    BrazeConnectError: f"Wrong host, or no way to it from here. Use {_REST_HOST}.",
+    BrazeUnknownOutcomeError: f"Wrong host? No answer of Braze's REST API came back. Use {_REST_HOST}.",
+}
+
+
+def verdict(error: BrazeError) -> str:
+    """Explain why the test call failed, and what to do."""
+    text = next((text for kind, text in _TEXTS.items() if isinstance(error, kind)), None)
+    if text is None:
+        return str(error)
+    return f'{text} Braze said: "{error.message}".' if isinstance(error, BrazeResponseError) else f"{text} {error}"

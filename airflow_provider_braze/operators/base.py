@@ -1,0 +1,131 @@
+"""What all Braze operators share."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.providers.common.compat.sdk import BaseOperator
+
+from airflow_provider_braze.hooks.braze import BrazeHook
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_provider_braze.delivery.audience import Audience
+    from airflow_provider_braze.delivery.report import Report
+
+PROGRESS_SECONDS = 10.0
+
+
+class BrazeBaseOperator(BaseOperator):
+    """Calls one endpoint of Braze.
+
+    Children name the endpoint and the parameters that make up its payload, under Braze's own field names.
+
+    :param braze_conn_id: Airflow connection of type ``braze``. (templated)
+    """
+
+    endpoint: ClassVar[str]
+    payload_fields: ClassVar[Sequence[str]] = ()
+    template_fields: Sequence[str] = ("braze_conn_id",)
+    template_ext: Sequence[str] = (".sql",)
+    ui_color = "#f3e8ff"
+
+    def __init__(self, *, braze_conn_id: str = BrazeHook.default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.braze_conn_id = braze_conn_id
+
+    @cached_property
+    def hook(self) -> BrazeHook:
+        """The hook of this task's connection."""
+        return BrazeHook(self.braze_conn_id)
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """The fields that were given."""
+        values = {name: getattr(self, name) for name in self.payload_fields}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+class BrazeSendOperator(BrazeBaseOperator):
+    """Sends to an audience of any length, several requests at a time, and returns a report.
+
+    The audience is read and checked whole before the first request leaves. Sending stops at the first request that
+    Braze refuses or whose outcome is unknown; the task then fails with the counts, and is not retried by itself.
+
+    :param recipients: a list of recipients, the output of an upstream task, or an ``Audience`` such as
+        :class:`~airflow_provider_braze.delivery.audience.SqlAudience`. A plain text or integer in a list is an
+        ``external_user_id``. Duplicates are merged over the whole audience, the first one counts. (templated)
+    :param max_invalid: how many recipients may be left out because Braze would refuse them. By default none: the
+        task fails and nothing is sent.
+    :param allow_empty: whether an audience without anybody is fine. By default the task fails.
+    """
+
+    def __init__(
+        self,
+        *,
+        recipients: Iterable[str | int | Mapping[str, Any]] | Audience | None = None,
+        max_invalid: int = 0,
+        allow_empty: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.recipients = recipients
+        self.max_invalid = max_invalid
+        self.allow_empty = allow_empty
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Send, and return the report as a plain dict."""
+        from airflow_provider_braze import guards
+        from airflow_provider_braze.delivery.audience import as_audience
+        from airflow_provider_braze.delivery.engine import deliver
+        from airflow_provider_braze.delivery.plan import Plan
+        from airflow_provider_braze.hooks.errors import airflow_errors
+
+        with airflow_errors():
+            guards.refuse_blind_repeat(context)
+            audience = None if self._is_broadcast() else as_audience(self.recipients)
+            client = self.hook.get_async_conn()
+            with Plan(
+                self.endpoint, self.payload, audience, max_invalid=self.max_invalid, allow_empty=self.allow_empty
+            ) as plan:
+                self.log.info("%s: %d requests for %s.", self.endpoint, len(plan), plan.report)
+                for sample in plan.report.invalid_samples:
+                    self.log.warning("Left out: %s", sample)
+                guards.note_sending(context)
+                report = deliver(plan, client, progress=_ProgressLog(self.log, len(plan)))
+        self.log.info("Done: %s.", plan.report)
+        return report
+
+    def _is_broadcast(self) -> bool:
+        """Tell whether the author wrote that everybody is meant; recipients that are missing never mean that."""
+        return self.recipients is None and getattr(self, "broadcast", None) is True
+
+
+class _ProgressLog:
+    """A line in the task log every few seconds."""
+
+    def __init__(self, log: Any, total: int) -> None:
+        self._log = log
+        self._total = total
+        self._began = self._next = time.monotonic()
+        self._next += PROGRESS_SECONDS
+
+    def __call__(self, report: Report) -> None:
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + PROGRESS_SECONDS
+        rate = report.requests / (now - self._began)
+        left = (self._total - report.requests) / rate if rate else 0
+        self._log.info(
+            "%d of %d requests (%.0f%%), %.0f a second, about %.0f s to go.",
+            report.requests,
+            self._total,
+            100 * report.requests / self._total,
+            rate,
+            left,
+        )
