@@ -1,0 +1,160 @@
+"""The emulator's own HTTP interface under ``/__emulator__/``; loopback only by default, so without a key."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from airflow_provider_braze.emulator.faults import KINDS
+from airflow_provider_braze.emulator.journal import iso
+from airflow_provider_braze.emulator.state import State
+
+PREFIX = "/__emulator__"
+Answering = Callable[[Request], Awaitable[Response]]
+
+
+def admin_routes(state: State) -> list[Route]:
+    """The routes, each bound to this state."""
+    table: list[tuple[str, str, Callable[..., Awaitable[Any]]]] = [
+        ("GET", "", _index),
+        ("GET", "/", _index),
+        ("GET", "/requests", _requests),
+        ("GET", "/messages", _messages),
+        ("GET", "/deliveries", _deliveries),
+        ("GET", "/faults", _faults),
+        ("POST", "/faults", _add_fault),
+        ("DELETE", "/faults", _clear_faults),
+        ("DELETE", "/faults/{id:int}", _remove_fault),
+        ("POST", "/reset", _reset),
+        ("GET", "/clock", _clock),
+        ("POST", "/clock", _advance),
+    ]
+    return [Route(PREFIX + path, _bound(handler, state), methods=[verb]) for verb, path, handler in table]
+
+
+def _bound(handler: Callable[..., Awaitable[Any]], state: State) -> Answering:
+    @functools.wraps(handler)
+    async def answer(request: Request) -> Response:
+        if _is_foreign(request):
+            return JSONResponse({"error": "asked for by another site"}, 403)
+        try:
+            result = await handler(state, request)
+        except (ValueError, TypeError) as error:
+            return JSONResponse({"error": str(error)}, 400)
+        return result if isinstance(result, Response) else JSONResponse(result)
+
+    return answer
+
+
+def _is_foreign(request: Request) -> bool:
+    """A web page elsewhere must not be able to reach into a developer's emulator."""
+    origin = request.headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc != request.headers.get("host")
+
+
+async def _index(state: State, _: Request) -> Any:
+    return {
+        "emulator": "Braze REST API, local",
+        "workspace": state.workspace.name,
+        "inbox": "/",
+        "see": {
+            f"GET {PREFIX}/requests": f"the latest requests, newest first; ?limit={_DEFAULT_LIMIT}",
+            f"GET {PREFIX}/messages": f"the latest messages, newest first; ?limit={_DEFAULT_LIMIT}",
+            f"GET {PREFIX}/deliveries": "messages per person; ?summary=1 for the totals only",
+            f"GET {PREFIX}/faults": "the faults in force, and the kinds there are",
+            f"POST {PREFIX}/faults": 'one more: {"kind", "path", "times" (null = until removed), "skip", options}',
+            f"DELETE {PREFIX}/faults": "all of them, or one by /faults/<id>",
+            f"POST {PREFIX}/reset": "back to the seed",
+            f"POST {PREFIX}/clock": 'move the time on: {"advance": seconds}',
+        },
+    }
+
+
+_DEFAULT_LIMIT = 100
+
+
+def _limit(request: Request) -> int:
+    return max(0, int(request.query_params.get("limit", _DEFAULT_LIMIT)))
+
+
+async def _requests(state: State, request: Request) -> Any:
+    with state.lock:
+        latest = list(state.journal.exchanges)[::-1][: _limit(request)]
+    return {"requests": [exchange.as_dict() for exchange in latest]}
+
+
+async def _messages(state: State, request: Request) -> Any:
+    with state.lock:
+        latest = list(state.journal.messages)[::-1][: _limit(request)]
+    return {"messages": [message.as_dict() for message in latest]}
+
+
+async def _deliveries(state: State, request: Request) -> Any:
+    with state.lock:
+        summary: dict[str, Any] = dict(state.journal.summary())
+        if request.query_params.get("summary") not in ("1", "true"):
+            summary["per_recipient"] = dict(state.journal.per_recipient)
+    return summary
+
+
+async def _faults(state: State, _: Request) -> Any:
+    kinds = {
+        name: {
+            "summary": kind.summary,
+            "options": {key: option.default for key, option in kind.options.items()},
+        }
+        for name, kind in KINDS.items()
+    }
+    with state.lock:
+        return {"faults": [fault.as_dict() for fault in state.faults], "kinds": kinds}
+
+
+async def _add_fault(state: State, request: Request) -> Any:
+    wanted = await _json_object(request)
+    with state.lock:
+        fault = state.faults.add(wanted.pop("kind", ""), **wanted)
+        state.touch()
+        return JSONResponse(fault.as_dict(), 201)
+
+
+async def _clear_faults(state: State, _: Request) -> Any:
+    with state.lock:
+        state.faults.clear()
+        state.touch()
+    return {"faults": []}
+
+
+async def _remove_fault(state: State, request: Request) -> Any:
+    with state.lock:
+        removed = state.faults.remove(request.path_params["id"])
+        state.touch()
+    return JSONResponse({"removed": removed}, 200 if removed else 404)
+
+
+async def _reset(state: State, _: Request) -> Any:
+    state.reset()
+    return {"reset": True}
+
+
+async def _clock(state: State, _: Request) -> Any:
+    return {"now": iso(state.clock.now()), "epoch": state.clock.now()}
+
+
+async def _advance(state: State, request: Request) -> Any:
+    wanted = await _json_object(request)
+    state.clock.advance(float(wanted.get("advance", 0)))
+    state.touch()
+    return await _clock(state, request)
+
+
+async def _json_object(request: Request) -> dict[str, Any]:
+    body = await request.json()
+    if not isinstance(body, dict):
+        raise TypeError("expected a JSON object")
+    return body
