@@ -25,7 +25,7 @@ with DAG(
     max_active_runs=1,
     doc_md=__doc__,
     tags=["braze"],
-):
+) as dag:
     BrazeSendCampaignOperator(
         task_id="send_weekly_offer",
         campaign_id="0f2c9a54-7f0e-4a55-9a55-2d8a4f6f1b10",

@@ -51,7 +51,8 @@ def main() -> int:
     deliveries = get(f"{url}/__emulator__/deliveries?summary=1")
     show(console, report, deliveries)
     console.print(f"\nThe inbox, with every message as its reader would see it: [bold]{url}/[/]")
-    console.print(f"It stays open for {INBOX_MINUTES} minutes; `make demo-stop` closes it. The task's log: .demo/task.log")
+    console.print(f"It stays open for {INBOX_MINUTES} minutes; `make demo-stop` closes it.")
+    console.print("What Airflow logged: .demo/task.log")
     return 0
 
 
@@ -61,8 +62,10 @@ def start_emulator() -> str:
         port = probe.getsockname()[1]
     with (WORK / "emulator.log").open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "airflow_provider_braze.emulator", "--port", str(port)]
-            + ["--seed", str(HERE / "workspace.yaml")],
+            [
+                *(sys.executable, "-m", "airflow_provider_braze.emulator", "--port", str(port)),
+                *("--seed", str(HERE / "workspace.yaml"), "--stop-after", str(INBOX_MINUTES * 60)),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -145,9 +148,9 @@ def watch(console: Console, url: str) -> dict | None:
 
 
 def run_dag() -> dict | None:
-    from airflow.dag_processing.dagbag import DagBag
+    sys.path.insert(0, os.environ["AIRFLOW__CORE__DAGS_FOLDER"])
+    from sql_audience_to_campaign import dag
 
-    dag = DagBag(os.environ["AIRFLOW__CORE__DAGS_FOLDER"]).dags["braze_sql_audience_to_campaign"]
     run = dag.test()
     if str(run.state) != "success":
         return None

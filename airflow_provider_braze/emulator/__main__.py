@@ -7,6 +7,7 @@ import contextlib
 import ipaddress
 import json
 import sys
+import threading
 from collections.abc import Sequence
 
 
@@ -26,7 +27,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     url = f"http://{f'[{options.host}]' if ':' in options.host else options.host}:{port}"
     print(_greeting(url, state.workspace.keys[0].key, options.host), flush=True)  # noqa: T201
     with contextlib.suppress(KeyboardInterrupt):
-        server(state, access_log=options.access_log).run(sockets=[listener])
+        running = server(state, access_log=options.access_log)
+    if options.stop_after:
+        stop = threading.Timer(options.stop_after, setattr, (running, "should_exit", True))
+        stop.daemon = True
+        stop.start()
+    running.run(sockets=[listener])
     return 0
 
 
@@ -38,6 +44,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=8010, help="port to listen on, 0 takes a free one (%(default)s)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     parser.add_argument("--seed", help="YAML file with campaigns, users and keys (default: a small example)")
+    parser.add_argument("--stop-after", type=float, metavar="SECONDS", help="stop by itself after this time")
     parser.add_argument("--access-log", action="store_true", help="print a line per request")
     return parser.parse_args(arguments)
 

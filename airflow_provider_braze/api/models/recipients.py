@@ -95,7 +95,7 @@ class Recipient(BrazeModel):
             raise ValueError(f"external_user_id is longer than Braze's {USER_ID_BYTES} bytes")
         if self.email is not None or self.prioritization is not None:
             _check_prioritization(self)
-        if self.send_to_existing_only is not None:
+        if self.send_to_existing_only is False:
             _check_existing_only(self)
         return self
 
@@ -130,7 +130,8 @@ def _check_prioritization(recipient: Recipient) -> None:
 
 
 def _check_existing_only(recipient: Recipient) -> None:
+    # Beside an alias true says what Braze does anyway; only false asks for what it never does.
     if recipient.user_alias is not None:
-        raise ValueError("send_to_existing_only cannot be combined with user_alias: leave it out")
-    if recipient.send_to_existing_only is False and not recipient.attributes:
+        raise ValueError("send_to_existing_only false cannot be combined with user_alias: Braze never creates such users")
+    if not recipient.attributes:
         raise ValueError("send_to_existing_only false needs attributes, from which Braze creates the user")
