@@ -35,7 +35,8 @@ def refuse_blind_repeat(context: Context) -> None:
         )
     # Clearing discards the mark from Airflow 3.4 on, so that its absence then proves nothing.
     dag_run: Any = context.get("dag_run")
-    if store is None or getattr(dag_run, "clear_number", 0):
+    cleared: int = getattr(dag_run, "clear_number", 0)
+    if store is None or cleared:
         raise BrazeDeliveryError(
             f"This is try {task_instance.try_number}, and an earlier one may have messaged people: it is not known, "
             f"nothing was sent now. {_WAY_ON}",

@@ -29,7 +29,6 @@ from airflow_provider_braze.api.errors import BrazeConnectError, BrazeUnknownOut
 if TYPE_CHECKING:
     import aiohttp
 
-CONNECT_SECONDS = 10.0
 # Raised before a byte of the request has left; every other failure may have come after Braze read it.
 _NOT_SENT = (
     httpx.ConnectError,
@@ -110,7 +109,7 @@ class SyncWire:
 
     def exchange(self, request: Request) -> Answer:
         """Send one request and read its answer, with the errors of :class:`Wire`."""
-        deadline = time.monotonic() + self._timeout + CONNECT_SECONDS
+        deadline = time.monotonic() + self._timeout
         with _judged():
             response = self._client.send(_build(request, {}), stream=True)
             with contextlib.closing(response):
@@ -136,7 +135,7 @@ class HttpxWire:
     def __init__(self, transports: Sequence[httpx.AsyncBaseTransport], timeout: float) -> None:
         self._transports = transports
         self._idle = list(transports)
-        self._deadline = timeout + CONNECT_SECONDS
+        self._timeout = timeout
         self._extensions = {"timeout": _timeouts(timeout).as_dict()}
 
     async def exchange(self, request: Request) -> Answer:
@@ -145,7 +144,7 @@ class HttpxWire:
         try:
             with _judged():
                 # httpx limits each read, not the whole: a server that drips bytes would hold the lane for ever.
-                async with asyncio.timeout(self._deadline):
+                async with asyncio.timeout(self._timeout):
                     response = await transport.handle_async_request(_build(request, self._extensions))
                     try:
                         content = await response.aread()
@@ -171,9 +170,7 @@ class AiohttpWire:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=lanes),
             cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(
-                total=timeout + CONNECT_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=timeout
-            ),
+            timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=_connect_seconds(timeout)),
         )
         self._proxy = proxy
         self._not_sent: tuple[type[Exception], ...] = (
@@ -243,7 +240,12 @@ def _build(request: Request, extensions: dict[str, Any]) -> httpx.Request:
 
 
 def _timeouts(seconds: float) -> httpx.Timeout:
-    return httpx.Timeout(seconds, connect=CONNECT_SECONDS)
+    return httpx.Timeout(seconds, connect=_connect_seconds(seconds))
+
+
+def _connect_seconds(timeout: float) -> float:
+    # Well within the whole, so that a host out of reach is told from an answer that was lost.
+    return min(10.0, timeout / 2)
 
 
 def _lower(response: aiohttp.ClientResponse) -> dict[str, str]:

@@ -8,9 +8,12 @@ name and vanishes with the process. Identities are compared whole: a hash that c
 from __future__ import annotations
 
 import sqlite3
+from functools import cache
 
 IN_MEMORY = 50_000
 _SETTINGS = "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-4096; PRAGMA locking_mode=EXCLUSIVE;"
+# Some builds of SQLite take no more than 999 values in a statement.
+_ROWS_A_STATEMENT = 400
 
 
 class Seen:
@@ -23,25 +26,38 @@ class Seen:
         self._in_memory = in_memory
         self._names: set[str] = set()
         self._file: sqlite3.Connection | None = None
+        self._count = 0
 
     def add_all(self, identities: list[str]) -> list[bool]:
         """Take note of some identities in order; tell of each whether it is new."""
         if self._file is None and len(self._names) + len(identities) > self._in_memory:
             self._file = self._move_to_disk()
-        if self._file is not None:
-            insert = self._file.execute
-            return [insert("INSERT OR IGNORE INTO seen VALUES (?)", (name,)).rowcount == 1 for name in identities]
-        return [self._is_new(name) for name in identities]
+        if self._file is None:
+            return [self._is_new(name) for name in identities]
+        new: list[bool] = []
+        for start in range(0, len(identities), _ROWS_A_STATEMENT):
+            new += self._add_to_disk(self._file, identities[start : start + _ROWS_A_STATEMENT])
+        return new
 
     def _is_new(self, name: str) -> bool:
         before = len(self._names)
         self._names.add(name)
         return len(self._names) > before
 
+    def _add_to_disk(self, file: sqlite3.Connection, identities: list[str]) -> list[bool]:
+        first, self._count = self._count, self._count + len(identities)
+        values = [value for row in enumerate(identities, first) for value in row]
+        if file.execute(_insert(len(identities)), values).rowcount == len(identities):
+            return [True] * len(identities)
+        held = dict(file.execute(_select(len(identities)), identities).fetchall())
+        return [held[name] == row for row, name in enumerate(identities, first)]
+
     def _move_to_disk(self) -> sqlite3.Connection:
         file = sqlite3.connect("", isolation_level=None)
-        file.executescript(_SETTINGS + "CREATE TABLE seen (identity TEXT PRIMARY KEY) WITHOUT ROWID; BEGIN;")
-        file.executemany("INSERT INTO seen VALUES (?)", ((name,) for name in sorted(self._names)))
+        file.executescript(
+            _SETTINGS + "CREATE TABLE seen (row INTEGER, identity TEXT PRIMARY KEY) WITHOUT ROWID; BEGIN;"
+        )
+        file.executemany("INSERT INTO seen VALUES (-1, ?)", ((name,) for name in sorted(self._names)))
         self._names = set()
         return file
 
@@ -51,3 +67,13 @@ class Seen:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+@cache
+def _insert(rows: int) -> str:
+    return "INSERT OR IGNORE INTO seen VALUES " + ", ".join(["(?, ?)"] * rows)
+
+
+@cache
+def _select(rows: int) -> str:
+    return "SELECT identity, row FROM seen WHERE identity IN (" + ", ".join("?" * rows) + ")"

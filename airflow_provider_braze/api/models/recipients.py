@@ -132,6 +132,8 @@ def _check_prioritization(recipient: Recipient) -> None:
 def _check_existing_only(recipient: Recipient) -> None:
     # Beside an alias true says what Braze does anyway; only false asks for what it never does.
     if recipient.user_alias is not None:
-        raise ValueError("send_to_existing_only false cannot be combined with user_alias: Braze never creates such users")
+        raise ValueError(
+            "send_to_existing_only false cannot be combined with user_alias: Braze never creates such users"
+        )
     if not recipient.attributes:
         raise ValueError("send_to_existing_only false needs attributes, from which Braze creates the user")
