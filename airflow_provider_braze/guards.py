@@ -49,3 +49,10 @@ def note_sending(context: Context) -> None:
     store: Any = context.get("task_state_store")
     if store:
         store.set(MARK, datetime.now(UTC).isoformat(timespec="seconds"))
+
+
+def forget_sending(context: Context) -> None:
+    """Take the mark back: sending ended before anybody was messaged."""
+    store: Any = context.get("task_state_store")
+    if store:
+        store.delete(MARK)

@@ -17,7 +17,7 @@ from typing import Any, cast
 from airflow_provider_braze.api.client import AsyncBrazeClient
 from airflow_provider_braze.api.errors import BrazeError, BrazeRateLimitError, identity_hash, mask
 from airflow_provider_braze.api.models.recipients import IDENTIFIERS
-from airflow_provider_braze.delivery.errors import BrazeDeliveryError
+from airflow_provider_braze.delivery.errors import BrazeDeliveryError, BrazeNobodyMessagedError
 from airflow_provider_braze.delivery.outcome import Outcome, outcome_of
 from airflow_provider_braze.delivery.plan import Plan, PlannedRequest
 from airflow_provider_braze.delivery.report import Report
@@ -41,6 +41,7 @@ class Delivery:
     :param client: the way to Braze, its ``lanes`` are how many requests go at once; it is closed at the end.
     :param progress: called with the report after each request; it must be quick.
     :raises BrazeDeliveryError: not everybody got through; the error carries the report.
+    :raises BrazeNobodyMessagedError: it stopped before Braze took any request.
     """
 
     def __init__(self, plan: Plan, client: AsyncBrazeClient, *, progress: Progress | None = None) -> None:
@@ -50,6 +51,7 @@ class Delivery:
         self._report = plan.report
         self._open_from = 0.0
         self._stopped_by: str | None = None
+        self._somebody = False
 
     async def run(self) -> dict[str, Any]:
         """Send everything and give the report as a plain dict."""
@@ -71,8 +73,10 @@ class Delivery:
     async def _send(self, request: PlannedRequest) -> None:
         """Bring one request to its outcome. A ledger's intent belongs before ``_attempt``, its outcome after it."""
         body, error = await self._attempt(request)
+        outcome = outcome_of(error)
+        self._somebody |= outcome in (Outcome.ACCEPTED, Outcome.UNKNOWN)
         report, people = self._report, request.recipients
-        match outcome_of(error):
+        match outcome:
             case Outcome.ACCEPTED:
                 report.requests += 1
                 refused = self._refused(request, body)
@@ -143,6 +147,8 @@ class Delivery:
         report, total = self._report, len(self._plan)
         if not (report.failed or report.unknown or report.skipped or self._stopped_by or report.errors):
             return
+        if not self._somebody:
+            raise BrazeNobodyMessagedError(f"Nobody was messaged ({report}). {self._stopped_by}", report.as_dict())
         lines = [f"Not everybody got through ({report})."]
         if self._stopped_by:
             lines.append(f"Sending stopped after {report.requests:,} of {total:,} requests: {self._stopped_by}")

@@ -4,7 +4,8 @@
 
     BrazeError
     ├── BrazeAudienceError    the audience cannot be read or sent as it is; nothing was sent
-    └── BrazeDeliveryError    sending stopped; ``report`` says who was and who was not messaged
+    └── BrazeDeliveryError    sending stopped; ``report`` says how many got through
+        └── BrazeNobodyMessagedError    it stopped before anybody was messaged: the task may be run again
 """
 
 from __future__ import annotations
@@ -28,3 +29,7 @@ class BrazeDeliveryError(BrazeError):
     def __init__(self, message: str, report: dict[str, Any]) -> None:
         self.report = report
         super().__init__(message)
+
+
+class BrazeNobodyMessagedError(BrazeDeliveryError):
+    """Sending stopped before Braze took a single request: the same may be tried again."""

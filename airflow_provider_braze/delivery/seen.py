@@ -71,9 +71,9 @@ class Seen:
 
 @cache
 def _insert(rows: int) -> str:
-    return "INSERT OR IGNORE INTO seen VALUES " + ", ".join(["(?, ?)"] * rows)
+    return "INSERT OR IGNORE INTO seen VALUES " + ", ".join(["(?, ?)"] * rows)  # noqa: S608
 
 
 @cache
 def _select(rows: int) -> str:
-    return "SELECT identity, row FROM seen WHERE identity IN (" + ", ".join("?" * rows) + ")"
+    return f"SELECT identity, row FROM seen WHERE identity IN ({', '.join('?' * rows)})"  # noqa: S608

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
 from airflow_provider_braze.api.errors import BrazeError, BrazeUnknownOutcomeError
-from airflow_provider_braze.delivery.errors import BrazeDeliveryError
+from airflow_provider_braze.delivery.errors import BrazeDeliveryError, BrazeNobodyMessagedError
 
 # After these somebody may have been messaged: Airflow must not try again on its own.
 _FINAL = (BrazeDeliveryError, BrazeUnknownOutcomeError)
@@ -47,5 +47,6 @@ def _twin(kind: type[BrazeError]) -> type[BrazeError]:
 
 
 def _make_twin(kind: type[BrazeError]) -> type[BrazeError]:
-    parent = AirflowFailException if issubclass(kind, _FINAL) else AirflowException
+    final = issubclass(kind, _FINAL) and not issubclass(kind, BrazeNobodyMessagedError)
+    parent = AirflowFailException if final else AirflowException
     return type(kind.__name__, (kind, parent), {"__module__": kind.__module__, "__doc__": kind.__doc__})

@@ -54,7 +54,8 @@ class BrazeSendOperator(BrazeBaseOperator):
     """Sends to an audience of any length, several requests at a time, and returns a report.
 
     The audience is read and checked whole before the first request leaves. Sending stops at the first request that
-    Braze refuses or whose outcome is unknown; the task then fails with the counts, and is not retried by itself.
+    Braze refuses or whose outcome is unknown; the task then fails with the counts. Once somebody may have been
+    messaged, neither a retry nor a clear sends again: see :mod:`airflow_provider_braze.guards`.
 
     :param recipients: a list of recipients, the output of an upstream task, or an ``Audience`` such as
         :class:`~airflow_provider_braze.delivery.audience.SqlAudience`. A plain text or integer in a list is an
@@ -82,6 +83,7 @@ class BrazeSendOperator(BrazeBaseOperator):
         from airflow_provider_braze import guards
         from airflow_provider_braze.delivery.audience import as_audience
         from airflow_provider_braze.delivery.engine import deliver
+        from airflow_provider_braze.delivery.errors import BrazeNobodyMessagedError
         from airflow_provider_braze.delivery.plan import Plan
         from airflow_provider_braze.hooks.errors import airflow_errors
 
@@ -96,7 +98,11 @@ class BrazeSendOperator(BrazeBaseOperator):
                 for sample in plan.report.invalid_samples:
                     self.log.warning("Left out: %s", sample)
                 guards.note_sending(context)
-                report = deliver(plan, client, progress=_ProgressLog(self.log, len(plan)))
+                try:
+                    report = deliver(plan, client, progress=_ProgressLog(self.log, len(plan)))
+                except BrazeNobodyMessagedError:
+                    guards.forget_sending(context)
+                    raise
         self.log.info("Done: %s.", plan.report)
         return report
 
