@@ -10,21 +10,22 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import compress, islice
 from typing import Any
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from airflow_provider_braze.api.errors import identity_hash
 from airflow_provider_braze.api.models.campaigns import check_recipient_size
 from airflow_provider_braze.api.models.common import PROPERTIES_BYTES, problems_of
-from airflow_provider_braze.api.models.recipients import IDENTIFIERS, Recipient
+from airflow_provider_braze.api.models.recipients import IDENTIFIERS, Recipient, RecipientFields, identity_of
 from airflow_provider_braze.delivery.report import Report
 from airflow_provider_braze.delivery.seen import Seen
 
 # Larger portions are slower: their objects outlive the young generation of the garbage collector.
 PORTION = 50
-_MANY = TypeAdapter(list[Recipient])
-_validate_one = Recipient.__pydantic_validator__.validate_python
-_write_one = Recipient.__pydantic_serializer__.to_json
+_ONE: TypeAdapter[RecipientFields] = TypeAdapter(Recipient)
+_validate_one = _ONE.validator.validate_python
+_validate_many = TypeAdapter(list[Recipient]).validator.validate_python
+_write_one = _ONE.serializer.to_json
 _UNUSABLE = (ValueError, PydanticSerializationError, RecursionError)
 
 
@@ -55,7 +56,7 @@ def _distinct(entries: Iterable[Any], report: Report) -> Iterator[list[bytes]]:
         while portion := list(islice(stream, PORTION)):
             recipients, texts = _valid(portion, report)
             report.recipients += len(portion)
-            new = seen.add_all([recipient.identity for recipient in recipients])
+            new = seen.add_all([identity_of(recipient) for recipient in recipients])
             if not all(new):
                 texts = list(compress(texts, new))
                 report.duplicates += len(recipients) - len(texts)
@@ -64,11 +65,11 @@ def _distinct(entries: Iterable[Any], report: Report) -> Iterator[list[bytes]]:
         seen.close()
 
 
-def _valid(portion: list[Any], report: Report) -> tuple[list[Recipient], list[bytes]]:
+def _valid(portion: list[Any], report: Report) -> tuple[list[RecipientFields], list[bytes]]:
     """Give the valid recipients of a portion beside their JSON, which has no nulls."""
     entries = [{"external_user_id": entry} if isinstance(entry, str | int) else entry for entry in portion]
     try:
-        recipients = _MANY.validate_python(entries)
+        recipients = _validate_many(entries)
         texts = [_write_one(recipient, exclude_none=True) for recipient in recipients]
     except _UNUSABLE:
         return _valid_one_by_one(entries, report)
@@ -77,7 +78,7 @@ def _valid(portion: list[Any], report: Report) -> tuple[list[Recipient], list[by
     return recipients, texts
 
 
-def _valid_one_by_one(entries: list[Any], report: Report) -> tuple[list[Recipient], list[bytes]]:
+def _valid_one_by_one(entries: list[Any], report: Report) -> tuple[list[RecipientFields], list[bytes]]:
     recipients, texts = [], []
     for row, entry in enumerate(entries, start=report.recipients + 1):
         try:
@@ -101,8 +102,6 @@ def _reasons(error: Exception) -> list[str]:
 
 def _name_of(row: int, entry: Any) -> str:
     """Say which row is meant, the recipient hashed."""
-    if isinstance(entry, BaseModel):
-        entry = dict(entry)
     if isinstance(entry, Mapping):
         entry = next((entry[name] for name in IDENTIFIERS if entry.get(name) not in (None, "")), None)
         if isinstance(entry, Mapping):

@@ -79,16 +79,14 @@ class Report:
         return {name: getattr(self, name) for name in self.__slots__}
 
     def __str__(self) -> str:
-        parts = [f"{self.recipients:,} recipients read", f"{self.requests:,} requests", f"{self.accepted:,} accepted"]
-        parts += [
-            f"{count:,} {what}"
-            for count, what in (
-                (self.duplicates, "duplicates merged"),
-                (self.invalid, "invalid"),
-                (self.failed, "refused by Braze"),
-                (self.unknown, "in doubt"),
-                (self.skipped, "not attempted"),
-            )
-            if count
-        ]
-        return ", ".join(parts)
+        counts = {
+            "recipients read": self.recipients,
+            "duplicates merged": self.duplicates,
+            "invalid": self.invalid,
+            "requests": self.requests,
+            "accepted": self.accepted,
+            "refused by Braze": self.failed,
+            "in doubt": self.unknown,
+            "not attempted": self.skipped,
+        }
+        return ", ".join(f"{count:,} {what}" for what, count in counts.items() if count) or "no recipients"

@@ -94,7 +94,7 @@ class BrazeSendOperator(BrazeBaseOperator):
             with Plan(
                 self.endpoint, self.payload, audience, max_invalid=self.max_invalid, allow_empty=self.allow_empty
             ) as plan:
-                self.log.info("%s: %d requests for %s.", self.endpoint, len(plan), plan.report)
+                self.log.info("%d requests to %s planned: %s.", len(plan), self.endpoint, plan.report)
                 for sample in plan.report.invalid_samples:
                     self.log.warning("Left out: %s", sample)
                 guards.note_sending(context)

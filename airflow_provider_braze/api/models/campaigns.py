@@ -20,13 +20,13 @@ from airflow_provider_braze.api.models.common import (
     check_properties_size,
     json_size,
 )
-from airflow_provider_braze.api.models.recipients import Attachment, Recipient
+from airflow_provider_braze.api.models.recipients import Attachment, Recipient, RecipientFields
 
 Properties = Annotated[dict[str, Any], AfterValidator(check_properties_size)]
 SendId = Annotated[StrictStr, Field(min_length=1, max_length=SEND_ID_CHARACTERS, pattern=r"^[\x00-\x7f]+$")]
 
 
-def check_recipients(recipients: list[Recipient]) -> list[Recipient]:
+def check_recipients(recipients: list[RecipientFields]) -> list[RecipientFields]:
     """At most 50 people a call, and 50 KB of properties for each."""
     if not recipients:
         raise ValueError("is empty: leave it out and write broadcast=true to message the whole target audience")
@@ -38,10 +38,10 @@ def check_recipients(recipients: list[Recipient]) -> list[Recipient]:
     return recipients
 
 
-def check_recipient_size(recipient: Recipient, path: str = "") -> None:
+def check_recipient_size(recipient: RecipientFields, path: str = "") -> None:
     """Hold one recipient's own properties against the 50 KB."""
     try:
-        check_properties_size(recipient.trigger_properties or {})
+        check_properties_size(recipient.get("trigger_properties") or {})
     except ValueError as error:
         raise ValueError(f"{path}trigger_properties {error}") from None
 

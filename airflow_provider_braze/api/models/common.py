@@ -26,10 +26,14 @@ ALIAS_BYTES = 236
 SEND_ID_CHARACTERS = 64
 
 
-class BrazeModel(BaseModel):
-    """Base of every model: keeps fields that Braze adds tomorrow, and never shows values in its errors."""
+# Keeps fields that Braze adds tomorrow, and never shows values in errors.
+OPEN = ConfigDict(extra="allow", hide_input_in_errors=True)
 
-    model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
+
+class BrazeModel(BaseModel):
+    """Base of every request and response."""
+
+    model_config = OPEN
 
 
 def byte_limit(limit: int) -> AfterValidator:

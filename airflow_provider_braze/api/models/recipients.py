@@ -6,12 +6,14 @@ https://www.braze.com/docs/api/objects_filters/user_alias_object/.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, StrictBool, StrictStr, model_validator
+from pydantic import AfterValidator, Field, StrictBool, StrictStr, with_config
+from typing_extensions import TypedDict
 
 from airflow_provider_braze.api.models.common import (
     ALIAS_BYTES,
+    OPEN,
     USER_ID_BYTES,
     BrazeModel,
     NonEmpty,
@@ -32,7 +34,8 @@ _ENUMS: dict[str, tuple[str | None, ...]] = {
 Prioritization = Literal["identified", "unidentified", "most_recently_updated", "least_recently_updated"]
 
 
-class UserAlias(BrazeModel):
+@with_config(OPEN)
+class UserAlias(TypedDict):
     """A name under a label, for users who have no external id."""
 
     alias_name: Annotated[NonEmpty, byte_limit(ALIAS_BYTES)]
@@ -72,55 +75,62 @@ def _check_array(name: str, value: list[Any]) -> None:
 Attributes = Annotated[dict[str, Any], AfterValidator(check_attributes)]
 
 
-class Recipient(BrazeModel):
-    """One person of a triggered call: exactly one identifier, with values of their own."""
+@with_config(OPEN)
+class RecipientFields(TypedDict, total=False):
+    """The fields of a recipient: a dict, because models cost twice the time, and audiences have millions of them."""
 
-    external_user_id: UserId | None = None
-    user_alias: UserAlias | None = None
-    email: NonEmpty | None = None
+    external_user_id: UserId | None
+    user_alias: UserAlias | None
+    email: NonEmpty | None
     # The trigger pages do not list braze_id, the recipient page does: one more way to name exactly one person.
-    braze_id: NonEmpty | None = None
-    prioritization: Annotated[list[Prioritization], Field(min_length=1)] | None = None
-    trigger_properties: dict[str, Any] | None = None
-    send_to_existing_only: StrictBool | None = None
-    attributes: Attributes | None = None
-
-    @model_validator(mode="after")
-    def _rules_between_fields(self) -> Self:
-        user_id = self.external_user_id
-        given = (user_id is not None) + (self.user_alias is not None) + (self.email is not None)
-        if given + (self.braze_id is not None) != 1:
-            raise ValueError(_identifier_problem(self))
-        if isinstance(user_id, str) and len(user_id) * 4 > USER_ID_BYTES < len(user_id.encode()):
-            raise ValueError(f"external_user_id is longer than Braze's {USER_ID_BYTES} bytes")
-        if self.email is not None or self.prioritization is not None:
-            _check_prioritization(self)
-        if self.send_to_existing_only is False:
-            _check_existing_only(self)
-        return self
-
-    @property
-    def identity(self) -> str:
-        """One text per person: 7 and "7" are the same external id, e-mail addresses ignore case."""
-        if self.external_user_id is not None:
-            return f"u{self.external_user_id}"
-        if self.email is not None:
-            return f"e{self.email.strip().casefold()}"
-        if self.user_alias is not None:
-            return f"a{self.user_alias.alias_label}\0{self.user_alias.alias_name}"
-        return f"b{self.braze_id}"
+    braze_id: NonEmpty | None
+    prioritization: Annotated[list[Prioritization], Field(min_length=1)] | None
+    trigger_properties: dict[str, Any] | None
+    send_to_existing_only: StrictBool | None
+    attributes: Attributes | None
 
 
-def _identifier_problem(recipient: Recipient) -> str:
-    given = [name for name in IDENTIFIERS if getattr(recipient, name) is not None]
+def check_recipient(recipient: RecipientFields) -> RecipientFields:
+    """Hold the rules between the fields of one recipient."""
+    get = recipient.get
+    user_id, email = get("external_user_id"), get("email")
+    given = (user_id is not None) + (email is not None)
+    if given + (get("user_alias") is not None) + (get("braze_id") is not None) != 1:
+        raise ValueError(_identifier_problem(recipient))
+    if isinstance(user_id, str) and len(user_id) * 4 > USER_ID_BYTES < len(user_id.encode()):
+        raise ValueError(f"external_user_id is longer than Braze's {USER_ID_BYTES} bytes")
+    if email is not None or get("prioritization") is not None:
+        _check_prioritization(recipient)
+    if get("send_to_existing_only") is False:
+        _check_existing_only(recipient)
+    return recipient
+
+
+Recipient = Annotated[RecipientFields, AfterValidator(check_recipient)]
+
+
+def identity_of(recipient: RecipientFields) -> str:
+    """Give one text per person: 7 and "7" are the same external id, e-mail addresses ignore case."""
+    user_id = recipient.get("external_user_id")
+    if user_id is not None:
+        return f"u{user_id}"
+    if email := recipient.get("email"):
+        return f"e{email.strip().casefold()}"
+    if alias := recipient.get("user_alias"):
+        return f"a{alias['alias_label']}\0{alias['alias_name']}"
+    return f"b{recipient.get('braze_id')}"
+
+
+def _identifier_problem(recipient: RecipientFields) -> str:
+    given = [name for name in IDENTIFIERS if recipient.get(name) is not None]
     if not given:
         return f"names nobody: give one of {', '.join(IDENTIFIERS)}"
     return f"has {' and '.join(given)}: give exactly one identifier, so that it is clear who is meant"
 
 
-def _check_prioritization(recipient: Recipient) -> None:
-    order = recipient.prioritization
-    if recipient.email is not None and not order:
+def _check_prioritization(recipient: RecipientFields) -> None:
+    order = recipient.get("prioritization")
+    if recipient.get("email") is not None and not order:
         raise ValueError(
             "email needs prioritization beside it, for example ['identified', 'most_recently_updated'], "
             "because several profiles may share an address"
@@ -129,11 +139,11 @@ def _check_prioritization(recipient: Recipient) -> None:
         raise ValueError("prioritization takes identified or unidentified, not both")
 
 
-def _check_existing_only(recipient: Recipient) -> None:
+def _check_existing_only(recipient: RecipientFields) -> None:
     # Beside an alias true says what Braze does anyway; only false asks for what it never does.
-    if recipient.user_alias is not None:
+    if recipient.get("user_alias") is not None:
         raise ValueError(
             "send_to_existing_only false cannot be combined with user_alias: Braze never creates such users"
         )
-    if not recipient.attributes:
+    if not recipient.get("attributes"):
         raise ValueError("send_to_existing_only false needs attributes, from which Braze creates the user")
