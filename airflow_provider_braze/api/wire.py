@@ -136,14 +136,14 @@ class HttpxWire:
         self._transports = transports
         self._idle = list(transports)
         self._timeout = timeout
-        self._extensions = {"timeout": _timeouts(timeout).as_dict()}
+        # One timer for the whole request; those that httpx sets around each read and write double its cost.
+        self._extensions = {"timeout": {"connect": _connect_seconds(timeout)}}
 
     async def exchange(self, request: Request) -> Answer:
         """Send one request and read its answer; see :class:`Wire`."""
         transport = self._idle.pop() if self._idle else self._transports[0]
         try:
             with _judged():
-                # httpx limits each read, not the whole: a server that drips bytes would hold the lane for ever.
                 async with asyncio.timeout(self._timeout):
                     response = await transport.handle_async_request(_build(request, self._extensions))
                     try:

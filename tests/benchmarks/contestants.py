@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import resource
 import sys
@@ -48,6 +49,7 @@ def ours(url: str, requests: int, wire: Any = None) -> dict[str, float]:
 
     client = AsyncBrazeClient(url, "key", lanes=LANES)
     people = list(recipients(requests * PER_REQUEST))
+    gc.freeze()  # The input is the caller's; the bare loop's is bytes, which the collector does not look at.
     began, began_cpu = time.perf_counter(), time.process_time()
     with Plan("campaigns_trigger_send", {"campaign_id": CAMPAIGN}, ListAudience(people)) as plan:
         planned, planned_cpu = time.perf_counter(), time.process_time()
