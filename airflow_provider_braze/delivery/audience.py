@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -38,6 +38,10 @@ class ListAudience(Audience):
 
     def __init__(self, entries: Iterable[Any]) -> None:
         self._entries = entries
+
+    def __repr__(self) -> str:
+        count = f"{len(self._entries):,} entries" if isinstance(self._entries, Sized) else "entries"
+        return f"<{type(self).__name__} of {count}>"
 
     def recipients(self) -> Iterator[Any]:
         """Yield the entries as they are."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
@@ -77,6 +78,17 @@ class BrazeSendOperator(BrazeBaseOperator):
         self.recipients = recipients
         self.max_invalid = max_invalid
         self.allow_empty = allow_empty
+
+    def _do_render_template_fields(self, parent: Any, *args: Any, **kwargs: Any) -> None:
+        """Airflow stores and shows rendered fields; the recipients' ids and addresses do not belong there."""
+        from airflow_provider_braze.delivery.audience import as_audience
+        from airflow_provider_braze.delivery.errors import BrazeAudienceError
+
+        super()._do_render_template_fields(parent, *args, **kwargs)
+        if parent is self and self.recipients is not None:
+            # What is no audience is left as it is, for execute to refuse.
+            with contextlib.suppress(BrazeAudienceError):
+                self.recipients = as_audience(self.recipients)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Send, and return the report as a plain dict."""
