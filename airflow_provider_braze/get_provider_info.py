@@ -19,7 +19,16 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "hooks": [{"integration-name": "Braze", "python-modules": ["airflow_provider_braze.hooks.braze"]}],
-        "operators": [{"integration-name": "Braze", "python-modules": ["airflow_provider_braze.operators.send"]}],
+        "operators": [
+            {
+                "integration-name": "Braze",
+                "python-modules": [
+                    "airflow_provider_braze.operators.send",
+                    "airflow_provider_braze.operators.schedule",
+                    "airflow_provider_braze.operators.live_activity",
+                ],
+            }
+        ],
         "connection-types": [
             {
                 "connection-type": "braze",

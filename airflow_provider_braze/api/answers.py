@@ -15,6 +15,7 @@ from airflow_provider_braze.api.errors import (
     BrazeForbiddenError,
     BrazeNotFoundError,
     BrazeNotSentError,
+    BrazePausedError,
     BrazeRateLimitError,
     BrazeResponseError,
     BrazeServerError,
@@ -56,7 +57,8 @@ def read_answer(endpoint: Endpoint, answer: Answer, *secrets: str) -> dict[str, 
             "waiting, Braze may have acted on the request or not"
         )
     error = _ERRORS.get(answer.status, BrazeBadRequestError)
-    raise error(endpoint.name, answer.status, message, retry_after=retry_after(answer.headers))
+    wait = retry_after(answer.headers)
+    raise error(endpoint.name, answer.status, message, retry_after=wait, readable=body is not None)
 
 
 def _agreed(endpoint: Endpoint, answer: Answer, body: dict[str, Any] | None, *secrets: str) -> dict[str, Any]:
@@ -65,16 +67,22 @@ def _agreed(endpoint: Endpoint, answer: Answer, body: dict[str, Any] | None, *se
             f"{endpoint.name}: the answer was {answer.status}, but {mask(_words(answer, body), *secrets)}: it cannot "
             "be told whether Braze took the request. Is the connection's host Braze's REST endpoint?"
         )
-    message = body.get("message")
-    refused = body.get("error") if message is None else None
-    if isinstance(message, str) and message.casefold() not in _AGREED:
-        refused = _words(answer, body)
-    if refused or body.get("notice"):
-        text = mask(str(refused or body["notice"]), *secrets)
-        raise BrazeNotSentError(endpoint.name, answer.status, text)
-    if message is None and endpoint.method == "POST" and not body.get("dispatch_id"):
+    message, refused = body.get("message"), None
+    if isinstance(message, str):
+        refused = None if message.casefold() in _AGREED else _words(answer, body)
+    elif message is None:
+        refused = body.get("error")
+    if refused:
+        raise BrazeNotSentError(endpoint.name, answer.status, mask(_text(refused), *secrets))
+    if body.get("notice"):
+        raise BrazePausedError(endpoint.name, answer.status, mask(_text(body["notice"]), *secrets))
+    if not isinstance(message, str) and not (endpoint.method == "GET" or _has_dispatch(message, body)):
         raise BrazeUnknownOutcomeError(f"{endpoint.name}: the answer was {answer.status}, but it does not say success")
     return body
+
+
+def _has_dispatch(message: Any, body: dict[str, Any]) -> bool:
+    return message is None and isinstance(body.get("dispatch_id"), str) and bool(body["dispatch_id"])
 
 
 def _json_object(content: bytes) -> dict[str, Any] | None:
@@ -87,11 +95,19 @@ def _json_object(content: bytes) -> dict[str, Any] | None:
 
 def _words(answer: Answer, body: dict[str, Any] | None) -> str:
     if body is None:
-        start = answer.content[:200].decode(errors="replace").strip()
+        # More than is shown, so that a key at its end is masked before it is cut.
+        start = answer.content[:5000].decode(errors="replace").strip()
         if not start:
             return "the body is empty"
         return "it is an HTML page and not JSON" if start.startswith("<") else f"the body is no JSON object: {start}"
     said = [body.get("message") or body.get("error") or "no message"]
     errors = body.get("errors")
     said += errors if isinstance(errors, list) else [errors] if errors else []
-    return "; ".join(item if isinstance(item, str) else json.dumps(item, ensure_ascii=False) for item in said)
+    return "; ".join(map(_text, said))
+
+
+def _text(item: Any) -> str:
+    try:
+        return item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)
+    except RecursionError:
+        return "something nested too deeply to be read"

@@ -1,12 +1,14 @@
-"""BrazeClient and AsyncBrazeClient: one request builder, two ways to wait for the answer."""
+"""AsyncBrazeClient and BrazeClient: one request builder, one way out, and a client that waits."""
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import quote, urlsplit
 
 from pydantic import ValidationError
@@ -16,15 +18,15 @@ from airflow_provider_braze import __version__
 from airflow_provider_braze.api.answers import read_answer
 from airflow_provider_braze.api.endpoints import ENDPOINTS, Endpoint
 from airflow_provider_braze.api.errors import BrazeConfigurationError, BrazeValidationError
-from airflow_provider_braze.api.models.common import BODY_BYTES, BrazeModel, problems_of
-from airflow_provider_braze.api.wire import Answer, Request, SyncWire, Wire, open_wire
+from airflow_provider_braze.api.models.common import BODY_BYTES, BrazeModel, problems_of, write_json
+from airflow_provider_braze.api.wire import Answer, Request, Transport, Wire, open_wire
 
-if TYPE_CHECKING:
-    import httpx
-
+T = TypeVar("T")
 DEFAULT_TIMEOUT = 30.0
 DEFAULT_LANES = 16
 _KEY = re.compile(r"[\x21-\x7e]+")
+_HOST = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*|[0-9a-f:.]+")
+_NO_HOST = "The connection has no usable host: put Braze's REST endpoint there, for example rest.iad-01.braze.com."
 
 
 class RequestBuilder:
@@ -58,14 +60,15 @@ class RequestBuilder:
 
         :raises BrazeValidationError: the payload breaks a documented rule.
         """
-        model = validate(endpoint, payload)
+        path, rest = fill_path(endpoint, payload)
+        model = validate(endpoint, rest)
         if endpoint.method == "GET":
-            query = model.model_dump(mode="json", exclude_none=True, by_alias=True)
+            query = model.model_dump(mode="json", exclude_none=True)
             params = {
                 name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in query.items()
             }
-            return Request("GET", self.base_url + endpoint.path, self._headers, params=params)
-        return self.wrap(endpoint, encode(endpoint, model))
+            return Request("GET", self.base_url + path, self._headers, params=params)
+        return Request("POST", self.base_url + path, self._post_headers, encode(endpoint, model))
 
     def wrap(self, endpoint: Endpoint, content: bytes) -> Request:
         """Make a request of a body that is already valid and encoded."""
@@ -73,50 +76,7 @@ class RequestBuilder:
 
     def read(self, endpoint: Endpoint, answer: Answer) -> dict[str, Any]:
         """Give the answer's body, or raise what it says; see :func:`read_answer`."""
-        return read_answer(endpoint, answer, self._key, quote(self._key))
-
-
-class BrazeClient(RequestBuilder):
-    """Calls Braze and waits.
-
-    :param host: REST endpoint host.
-    :param key: REST API key.
-    :param timeout: seconds that a request may take.
-    :param transport: an ``httpx`` transport to use instead of the network.
-    """
-
-    def __init__(
-        self,
-        host: str,
-        key: str,
-        *,
-        timeout: float = DEFAULT_TIMEOUT,
-        transport: httpx.BaseTransport | None = None,
-    ) -> None:
-        super().__init__(host, key)
-        self._wire = SyncWire(timeout, transport)
-
-    def call(self, endpoint: str, payload: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Call an endpoint once.
-
-        :param endpoint: key of ``ENDPOINTS``, for example ``"campaigns_list"``.
-        :param payload: body of a POST, query of a GET.
-        :raises BrazeError: see :mod:`airflow_provider_braze.api.errors`.
-        """
-        row = find_endpoint(endpoint)
-        return self.read(row, self._wire.exchange(self.build(row, payload or {})))
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._wire.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        return read_answer(endpoint, answer, self._key)
 
 
 class AsyncBrazeClient(RequestBuilder):
@@ -136,7 +96,7 @@ class AsyncBrazeClient(RequestBuilder):
         *,
         lanes: int = DEFAULT_LANES,
         timeout: float = DEFAULT_TIMEOUT,
-        transport: httpx.AsyncBaseTransport | None = None,
+        transport: Transport | None = None,
     ) -> None:
         super().__init__(host, key)
         self.lanes = lanes
@@ -145,7 +105,12 @@ class AsyncBrazeClient(RequestBuilder):
         self._wire: Wire | None = None
 
     async def call(self, endpoint: str, payload: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Call an endpoint once; see :meth:`BrazeClient.call`."""
+        """Call an endpoint once, giving Braze's answer.
+
+        :param endpoint: key of ``ENDPOINTS``, for example ``"campaigns_list"``.
+        :param payload: body of a POST, query of a GET.
+        :raises BrazeError: see :mod:`airflow_provider_braze.api.errors`.
+        """
         row = find_endpoint(endpoint)
         return self.read(row, await self.exchange(self.build(row, payload or {})))
 
@@ -170,6 +135,52 @@ class AsyncBrazeClient(RequestBuilder):
         await self.aclose()
 
 
+class BrazeClient(RequestBuilder):
+    """Calls Braze and waits, one request at a time; it opens a connection per call.
+
+    :param host: REST endpoint host.
+    :param key: REST API key.
+    :param timeout: seconds that a request may take.
+    :param transport: an ``httpx`` transport to use instead of the network.
+    """
+
+    def __init__(
+        self, host: str, key: str, *, timeout: float = DEFAULT_TIMEOUT, transport: Transport | None = None
+    ) -> None:
+        super().__init__(host, key)
+        self._client = AsyncBrazeClient(host, key, lanes=1, timeout=timeout, transport=transport)
+
+    def call(self, endpoint: str, payload: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Call an endpoint once; see :meth:`AsyncBrazeClient.call`."""
+
+        async def once() -> dict[str, Any]:
+            async with self._client:
+                return await self._client.call(endpoint, payload)
+
+        return run_blocking(once())
+
+    def close(self) -> None:
+        """Nothing stays open between calls; there for callers who close what they opened."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def run_blocking(work: Coroutine[Any, Any, T]) -> T:
+    """Run asynchronous work to its end, also where an event loop runs already, as in a notebook."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
+
+
 def find_endpoint(name: str) -> Endpoint:
     """Look up a row of ``ENDPOINTS``.
 
@@ -180,6 +191,21 @@ def find_endpoint(name: str) -> Endpoint:
     except KeyError:
         known = ", ".join(sorted(ENDPOINTS))
         raise BrazeConfigurationError(f"{name!r} is no endpoint; known are {known}") from None
+
+
+def fill_path(endpoint: Endpoint, payload: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """Put the payload's path parameters into the path, and give it with the rest of the payload.
+
+    :raises BrazeValidationError: a parameter is missing.
+    """
+    names = re.findall(r"{(\w+)}", endpoint.path)
+    missing = [name for name in names if not isinstance(payload.get(name), str) or not payload[name]]
+    if missing:
+        raise BrazeValidationError(
+            endpoint.name, [f"{name}: must be a text, it is part of the URL" for name in missing]
+        )
+    path = endpoint.path.format(**{name: quote(payload[name], safe="") for name in names})
+    return path, {name: value for name, value in payload.items() if name not in names}
 
 
 def validate(endpoint: Endpoint, payload: Mapping[str, Any]) -> BrazeModel:
@@ -199,9 +225,9 @@ def encode(endpoint: Endpoint, model: BrazeModel) -> bytes:
     :raises BrazeValidationError: it is larger than Braze takes, or holds what JSON cannot express.
     """
     try:
-        content = model.model_dump_json(exclude_none=True).encode()
+        content = write_json(model.model_dump(mode="json", exclude_none=True))
     except (PydanticSerializationError, ValueError, RecursionError) as error:
-        raise BrazeValidationError(endpoint.name, [f"body: cannot be written as JSON ({error})"]) from None
+        raise BrazeValidationError(endpoint.name, [f"body: {error}"]) from None
     return check_body_size(endpoint, content)
 
 
@@ -220,14 +246,15 @@ def base_url(host: str) -> str:
 
     :raises BrazeConfigurationError: no host, a path, the dashboard's host, or http to elsewhere.
     """
-    text = (host or "").strip().rstrip("/")
-    parts = urlsplit(text if "://" in text else f"https://{text}")
-    name = parts.hostname or ""
-    if not name or parts.scheme not in {"http", "https"} or parts.username:
-        raise BrazeConfigurationError(
-            "The connection has no usable host: put Braze's REST endpoint there, for example rest.iad-01.braze.com."
-        )
-    if parts.path or parts.query:
+    text = (host or "").strip().removesuffix("/")
+    try:
+        parts = urlsplit(text if "://" in text else f"https://{text}")
+        name, _ = parts.hostname or "", parts.port
+    except ValueError:
+        raise BrazeConfigurationError(_NO_HOST) from None
+    if not _HOST.fullmatch(name) or parts.scheme not in {"http", "https"} or "@" in parts.netloc:
+        raise BrazeConfigurationError(_NO_HOST)
+    if parts.path or parts.query or parts.fragment:
         raise BrazeConfigurationError(f"The connection's host must have no path: use {name} alone.")
     if name.startswith(("dashboard", "sdk.")):
         raise BrazeConfigurationError(

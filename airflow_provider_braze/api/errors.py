@@ -14,7 +14,8 @@ The question that each class answers first is whether anybody may have been mess
         ├── BrazeNotFoundError          404: the URL
         ├── BrazeRateLimitError         429: the quota; carries ``retry_after`` in seconds
         ├── BrazeServerError            500, 502, 503: nothing was sent, says Braze's errors page
-        └── BrazeNotSentError           2xx, but a notice or a message says that nothing goes out
+        └── BrazeNotSentError           2xx, but the message says that nothing goes out
+            └── BrazePausedError          2xx with a notice: the campaign or Canvas is paused or archived
 
 No message holds the REST API key. Texts that come from Braze have passed :func:`mask`.
 See https://www.braze.com/docs/api/errors/.
@@ -24,6 +25,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+from typing import Any
+from urllib.parse import quote, quote_plus
 
 _EMAIL = re.compile(r"[^\s\"'<>@,;:(){}\[\]]+@[^\s\"'<>@,;:(){}\[\]]+\.\w+")
 _LONGEST_QUOTE = 500
@@ -31,6 +34,15 @@ _LONGEST_QUOTE = 500
 
 class BrazeError(Exception):
     """Base of every error that this package raises about Braze."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+def _rebuild(kind: type[BrazeError], args: tuple[Any, ...], state: dict[str, Any]) -> BrazeError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
 
 
 class BrazeValidationError(BrazeError):
@@ -66,17 +78,21 @@ class BrazeResponseError(BrazeError):
     :param status: HTTP status code.
     :param message: what Braze said, the key and addresses masked.
     :param retry_after: seconds to wait before another try, where Braze said so.
+    :param readable: whether the body was a JSON object, as Braze's are; otherwise something else may have answered.
     """
 
     advice = ""
 
-    def __init__(self, endpoint: str, status: int, message: str, *, retry_after: float | None = None) -> None:
+    def __init__(
+        self, endpoint: str, status: int, message: str, *, retry_after: float | None = None, readable: bool = True
+    ) -> None:
         self.endpoint = endpoint
         self.status = status
         self.message = message
         self.retry_after = retry_after
-        advice = f" {self.advice}" if self.advice else ""
-        super().__init__(f"{endpoint}: Braze answered {status}: {message}.{advice}".replace("..", "."))
+        self.readable = readable
+        sentence = message if message.endswith((".", "!", "?")) else f"{message}."
+        super().__init__(f"{endpoint}: Braze answered {status}: {sentence} {self.advice}".rstrip())
 
 
 class BrazeBadRequestError(BrazeResponseError):
@@ -116,7 +132,13 @@ class BrazeServerError(BrazeResponseError):
 
 
 class BrazeNotSentError(BrazeResponseError):
-    """Braze took the request with a 2xx but says that nothing goes out, for example for a paused campaign."""
+    """Braze took the request with a 2xx but says that nothing goes out."""
+
+
+class BrazePausedError(BrazeNotSentError):
+    """The campaign or Canvas is paused, stopped or archived: the request was taken, nothing goes out."""
+
+    advice = "Resume it in Braze's dashboard; operators that may find it paused take allow_paused=True."
 
 
 def identity_hash(identity: str) -> str:
@@ -136,7 +158,8 @@ def mask(text: str, *secrets: str) -> str:
     :return: the text, at most 500 characters, on one line.
     """
     for secret in filter(None, secrets):
-        text = text.replace(secret, "***")
+        for written in (secret, quote(secret, safe=""), quote(secret), quote_plus(secret)):
+            text = re.sub(re.escape(written), "***", text, flags=re.IGNORECASE)
     text = _EMAIL.sub(lambda found: f"<email {identity_hash(found[0].casefold())}>", text)
     text = " ".join(text.split())
     return text if len(text) <= _LONGEST_QUOTE else text[:_LONGEST_QUOTE] + " ..."

@@ -1,8 +1,7 @@
 """Bytes out, bytes back: the only module that imports an HTTP library.
 
-Three ways lead to Braze, all behind one small shape:
+Two ways lead to Braze, behind one small shape:
 
-- :class:`SyncWire`: ``httpx.Client``, for single calls.
 - :class:`HttpxWire`: ``httpx`` transports, one per lane. One shared pool is scanned at every request and becomes
   slower with every connection.
 - :class:`AiohttpWire`: ``aiohttp``, where it is installed (extra ``fast``): the quickest.
@@ -14,9 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
@@ -40,13 +38,16 @@ _NOT_SENT = (
 )
 
 
+Transport = httpx.BaseTransport | httpx.AsyncBaseTransport
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """One HTTP request, complete."""
 
     method: str
     url: str
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)
     content: bytes | None = None
     params: Mapping[str, str] | None = None
 
@@ -74,7 +75,7 @@ class Wire(Protocol):
         """Close all connections."""
 
 
-def open_wire(base_url: str, lanes: int, timeout: float, transport: httpx.AsyncBaseTransport | None = None) -> Wire:
+def open_wire(base_url: str, lanes: int, timeout: float, transport: Transport | None = None) -> Wire:
     """Choose the quickest way there is.
 
     :param base_url: where all requests will go.
@@ -83,6 +84,8 @@ def open_wire(base_url: str, lanes: int, timeout: float, transport: httpx.AsyncB
     :param transport: an ``httpx`` transport to use instead, for tests and special networks.
     """
     if transport is not None:
+        if not isinstance(transport, httpx.AsyncBaseTransport):
+            transport = _Blocking(transport)
         return HttpxWire([transport], timeout)
     proxy = _proxy_for(base_url)
     if find_spec("aiohttp"):
@@ -91,38 +94,25 @@ def open_wire(base_url: str, lanes: int, timeout: float, transport: httpx.AsyncB
     return HttpxWire([httpx.AsyncHTTPTransport(verify=tls, limits=one, proxy=proxy) for _ in range(lanes)], timeout)
 
 
+class _Blocking(httpx.AsyncBaseTransport):
+    """Lets an injected synchronous transport answer."""
+
+    def __init__(self, transport: httpx.BaseTransport) -> None:
+        self._transport = transport
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response = self._transport.handle_request(request)
+        return httpx.Response(response.status_code, headers=response.headers, content=response.read())
+
+
 def _proxy_for(base_url: str) -> str | None:
     """Find the environment's proxy once; a library that looks it up per request spends half a millisecond on it."""
     parts = urlsplit(base_url)
     if proxy_bypass(parts.netloc):
         return None
     proxies = getproxies()
-    return proxies.get(parts.scheme) or proxies.get("all")
-
-
-class SyncWire:
-    """One request after another through ``httpx.Client``."""
-
-    def __init__(self, timeout: float, transport: httpx.BaseTransport | None = None) -> None:
-        self._timeout = timeout
-        self._client = httpx.Client(transport=transport, timeout=_timeouts(timeout))
-
-    def exchange(self, request: Request) -> Answer:
-        """Send one request and read its answer, with the errors of :class:`Wire`."""
-        deadline = time.monotonic() + self._timeout
-        with _judged():
-            response = self._client.send(_build(request, {}), stream=True)
-            with contextlib.closing(response):
-                content = bytearray()
-                for chunk in response.iter_bytes():
-                    content += chunk
-                    if time.monotonic() > deadline:
-                        raise TimeoutError("the answer did not end in time")
-                return Answer(response.status_code, response.headers, bytes(content))
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._client.close()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    return proxy if not proxy or "://" in proxy else f"http://{proxy}"
 
 
 class HttpxWire:
@@ -237,10 +227,6 @@ def _build(request: Request, extensions: dict[str, Any]) -> httpx.Request:
         params=request.params,
         extensions=extensions,
     )
-
-
-def _timeouts(seconds: float) -> httpx.Timeout:
-    return httpx.Timeout(seconds, connect=_connect_seconds(seconds))
 
 
 def _connect_seconds(timeout: float) -> float:

@@ -23,9 +23,11 @@ class Audience(ABC):
     """People to send to."""
 
     @abstractmethod
-    def recipients(self) -> Iterator[Any]:
+    def recipients(self, values_field: str | None = None) -> Iterator[Any]:
         """Yield one entry per person: an object as Braze's recipients, or a plain external user id.
 
+        :param values_field: the recipients' field for values of their own, such as ``trigger_properties``; None where
+            the endpoint has none.
         :raises BrazeAudienceError: the source cannot be read as it is.
         """
 
@@ -43,9 +45,12 @@ class ListAudience(Audience):
         count = f"{len(self._entries):,} entries" if isinstance(self._entries, Sized) else "entries"
         return f"<{type(self).__name__} of {count}>"
 
-    def recipients(self) -> Iterator[Any]:
+    def recipients(self, values_field: str | None = None) -> Iterator[Any]:  # noqa: ARG002
         """Yield the entries as they are."""
         yield from self._entries
+
+
+_NO_ROWS = "The statement gives no rows, nothing was sent: an audience needs a query, such as SELECT ..."
 
 
 @dataclass
@@ -71,7 +76,7 @@ class SqlAudience(Audience):
 
     template_fields: ClassVar[Sequence[str]] = ("conn_id", "sql", "parameters")
 
-    def recipients(self) -> Iterator[dict[str, Any]]:
+    def recipients(self, values_field: str | None = None) -> Iterator[dict[str, Any]]:
         """Run the query and yield one recipient per row."""
         from airflow.providers.common.compat.sdk import BaseHook
 
@@ -80,7 +85,7 @@ class SqlAudience(Audience):
             raise BrazeAudienceError(f"Connection {self.conn_id!r} is no SQL connection ({type(hook).__name__}).")
         with contextlib.ExitStack() as stack:
             names, portions = self._open(hook, stack)
-            reader = ColumnReader(names, self.columns)
+            reader = ColumnReader(names, self.columns, values_field)
             for rows in portions:
                 yield from map(reader.recipient, rows)
 
@@ -94,6 +99,8 @@ class SqlAudience(Audience):
             stream_results=True, max_row_buffer=self.fetch_size, no_parameters=True
         )
         result = connection.exec_driver_sql(self.sql, parameters or None)
+        if not result.returns_rows:
+            raise BrazeAudienceError(_NO_ROWS)
         return list(result.keys()), result.partitions(self.fetch_size)
 
     def _open_plain(
@@ -102,7 +109,9 @@ class SqlAudience(Audience):
         connection = stack.enter_context(contextlib.closing(hook.get_conn()))
         cursor = stack.enter_context(contextlib.closing(connection.cursor()))
         cursor.execute(self.sql, *([parameters] if parameters else []))
-        names = [column[0] for column in cursor.description or ()]
+        if cursor.description is None:
+            raise BrazeAudienceError(_NO_ROWS)
+        names = [column[0] for column in cursor.description]
         return names, iter(lambda: cursor.fetchmany(self.fetch_size), [])
 
 
@@ -124,28 +133,51 @@ def _engine(hook: DbApiHook) -> Any:
         return None
 
 
-def as_audience(value: Any) -> Audience:
+def as_audience(value: Any, name: str = "recipients") -> Audience:
     """Make an audience of what an operator was given as recipients.
 
+    :param value: a list, an upstream task's output, JSON text, or an audience already.
+    :param name: the parameter, for the error.
     :raises BrazeAudienceError: it is nothing that could hold recipients.
     """
     if isinstance(value, Audience):
         return value
     if isinstance(value, str):
-        value = _from_json(value)
-    if isinstance(value, Mapping) or not isinstance(value, Iterable):
+        value = _from_json(value, name)
+    if isinstance(value, Mapping | str | bytes | bytearray) or not isinstance(value, Iterable):
         raise BrazeAudienceError(
-            f"recipients is {'nothing' if value is None else f'a {type(value).__name__}'}, nothing was sent. Give a "
+            f"{name} is {'nothing' if value is None else f'a {type(value).__name__}'}, nothing was sent. Give a "
             "list of recipients or ids, an upstream task's output, or an Audience such as SqlAudience."
         )
     return ListAudience(value)
 
 
-def _from_json(text: str) -> Any:
+def join_audiences(given: Mapping[str, Any]) -> Audience | None:
+    """Make one audience of several parameters that hold people.
+
+    :param given: the parameters by name, those that were not given being None.
+    :raises BrazeAudienceError: one of them cannot hold recipients.
+    """
+    audiences = [as_audience(value, name) for name, value in given.items() if value is not None]
+    if len(audiences) > 1:
+        return _JoinedAudience(audiences)
+    return audiences[0] if audiences else None
+
+
+@dataclass
+class _JoinedAudience(Audience):
+    parts: list[Audience]
+
+    def recipients(self, values_field: str | None = None) -> Iterator[Any]:
+        for part in self.parts:
+            yield from part.recipients(values_field)
+
+
+def _from_json(text: str, name: str) -> Any:
     try:
         return json.loads(text)
     except ValueError:
         raise BrazeAudienceError(
-            "recipients is a text, nothing was sent. A template such as '{{ ti.xcom_pull(...) }}' renders to text: "
+            f"{name} is a text, nothing was sent. A template such as '{{{{ ti.xcom_pull(...) }}}}' renders to text: "
             "give the upstream task's .output instead, or end the template with `| tojson`."
         ) from None

@@ -6,40 +6,49 @@ found out in one call for many of them, and only the others are looked at one by
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import compress, islice
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import PydanticSerializationError
+from pydantic_core import PydanticSerializationError, to_json
 
+from airflow_provider_braze.api.endpoints import Endpoint
 from airflow_provider_braze.api.errors import identity_hash
-from airflow_provider_braze.api.models.campaigns import check_recipient_size
-from airflow_provider_braze.api.models.common import PROPERTIES_BYTES, problems_of
-from airflow_provider_braze.api.models.recipients import IDENTIFIERS, Recipient, RecipientFields, identity_of
+from airflow_provider_braze.api.models.common import PROPERTIES_BYTES, check_numbers, problems_of
+from airflow_provider_braze.api.models.recipients import IDENTIFIERS, RecipientFields, identity_of
+from airflow_provider_braze.api.models.triggered import check_recipient_size
 from airflow_provider_braze.delivery.report import Report
 from airflow_provider_braze.delivery.seen import Seen
 
 # Larger portions are slower: their objects outlive the young generation of the garbage collector.
 PORTION = 50
-_ONE: TypeAdapter[RecipientFields] = TypeAdapter(Recipient)
-_validate_one = _ONE.validator.validate_python
-_validate_many = TypeAdapter(list[Recipient]).validator.validate_python
-_write_one = _ONE.serializer.to_json
 _UNUSABLE = (ValueError, PydanticSerializationError, RecursionError)
 
 
-def batches(entries: Iterable[Any], limit: int, report: Report) -> Iterator[list[bytes]]:
-    """Cut a stream into batches of at most ``limit`` recipients, each as JSON.
+class Judge:
+    """Validates recipients of one kind, one by one or many at once.
+
+    :param recipient: type of one recipient, as the endpoint's row has it.
+    """
+
+    def __init__(self, recipient: Any) -> None:
+        self.one: Callable[[Any], RecipientFields] = TypeAdapter(recipient).validator.validate_python
+        self.many: Callable[[Any], list[RecipientFields]] = TypeAdapter(list[recipient]).validator.validate_python
+
+
+def batches(entries: Iterable[Any], endpoint: Endpoint, report: Report) -> Iterator[list[bytes]]:
+    """Cut a stream into batches of as many recipients as one call takes, each as JSON.
 
     Duplicates are merged over the whole stream: the first entry of a recipient counts.
 
     :param entries: recipient objects, plain external user ids, or both.
-    :param limit: how many recipients one request takes.
+    :param endpoint: whose recipients they are.
     :param report: counts what was read, merged and refused.
     """
+    limit = endpoint.batch_limit or 1
     waiting: list[bytes] = []
-    for portion in _distinct(entries, report):
+    for portion in _distinct(entries, Judge(endpoint.recipient), report):
         waiting += portion
         whole = len(waiting) - len(waiting) % limit
         for start in range(0, whole, limit):
@@ -49,12 +58,12 @@ def batches(entries: Iterable[Any], limit: int, report: Report) -> Iterator[list
         yield waiting
 
 
-def _distinct(entries: Iterable[Any], report: Report) -> Iterator[list[bytes]]:
+def _distinct(entries: Iterable[Any], judge: Judge, report: Report) -> Iterator[list[bytes]]:
     seen = Seen()
     stream = iter(entries)
     try:
         while portion := list(islice(stream, PORTION)):
-            recipients, texts = _valid(portion, report)
+            recipients, texts = _valid(portion, judge, report)
             report.recipients += len(portion)
             new = seen.add_all([identity_of(recipient) for recipient in recipients])
             if not all(new):
@@ -65,29 +74,38 @@ def _distinct(entries: Iterable[Any], report: Report) -> Iterator[list[bytes]]:
         seen.close()
 
 
-def _valid(portion: list[Any], report: Report) -> tuple[list[RecipientFields], list[bytes]]:
+def _valid(portion: list[Any], judge: Judge, report: Report) -> tuple[list[RecipientFields], list[bytes]]:
     """Give the valid recipients of a portion beside their JSON, which has no nulls."""
     entries = [{"external_user_id": entry} if isinstance(entry, str | int) else entry for entry in portion]
     try:
-        recipients = _validate_many(entries)
-        texts = [_write_one(recipient, exclude_none=True) for recipient in recipients]
+        recipients = judge.many(entries)
+        texts = [_write(recipient) for recipient in recipients]
+        check_numbers(b"".join(texts))
     except _UNUSABLE:
-        return _valid_one_by_one(entries, report)
+        return _valid_one_by_one(entries, judge, report)
     if max(map(len, texts)) > PROPERTIES_BYTES:
-        return _valid_one_by_one(entries, report)
+        return _valid_one_by_one(entries, judge, report)
     return recipients, texts
 
 
-def _valid_one_by_one(entries: list[Any], report: Report) -> tuple[list[RecipientFields], list[bytes]]:
+def _write(recipient: RecipientFields) -> bytes:
+    given: Any = recipient
+    if None in recipient.values():
+        given = {name: value for name, value in recipient.items() if value is not None}
+    return to_json(given, inf_nan_mode="constants")
+
+
+def _valid_one_by_one(entries: list[Any], judge: Judge, report: Report) -> tuple[list[RecipientFields], list[bytes]]:
     recipients, texts = [], []
     for row, entry in enumerate(entries, start=report.recipients + 1):
         try:
-            recipient = _validate_one(entry)
-            text = _write_one(recipient, exclude_none=True)
+            recipient = judge.one(entry)
+            text = _write(recipient)
+            check_numbers(text)
             if len(text) > PROPERTIES_BYTES:
                 check_recipient_size(recipient)
         except _UNUSABLE as error:
-            report.refuse(_name_of(row, entry), _reasons(error))
+            report.refuse(f"row {row:,} (recipient {name_of(entry) or 'unnamed'})", _reasons(error))
         else:
             recipients.append(recipient)
             texts.append(text)
@@ -100,10 +118,10 @@ def _reasons(error: Exception) -> list[str]:
     return [str(error)] if type(error) is ValueError else ["holds a value that JSON cannot express"]
 
 
-def _name_of(row: int, entry: Any) -> str:
-    """Say which row is meant, the recipient hashed."""
+def name_of(entry: Any) -> str:
+    """Name a recipient by a hash; empty where it names nobody."""
     if isinstance(entry, Mapping):
         entry = next((entry[name] for name in IDENTIFIERS if entry.get(name) not in (None, "")), None)
         if isinstance(entry, Mapping):
             entry = entry.get("alias_name")
-    return f"row {row:,}" + (f" (recipient {identity_hash(str(entry))})" if isinstance(entry, str | int) else "")
+    return identity_hash(str(entry)) if isinstance(entry, str | int) else ""

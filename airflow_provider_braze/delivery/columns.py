@@ -9,7 +9,8 @@ column                                    becomes
 ``prioritization``                        a list, split at commas
 ``send_to_existing_only``                 a boolean, also from 0 and 1
 ``attributes.NAME``                       a profile attribute, written before the send
-``trigger_properties.NAME``, any other    a value that the message can show
+``trigger_properties.NAME``,              a value that a campaign's or a Canvas's message can show
+``context.NAME``, any other
 ========================================  =======================================================
 
 A NULL is left out, never sent: a null attribute would be removed from the profile.
@@ -27,7 +28,7 @@ from airflow_provider_braze.delivery.errors import BrazeAudienceError
 _PEOPLE = ("external_user_id", "email", "braze_id", "user_alias.alias_name")
 _FIELDS = (*_PEOPLE, "user_alias.alias_label", "prioritization", "send_to_existing_only")
 _SHORT = {name.rpartition(".")[2]: name for name in _FIELDS} | {name: name for name in _FIELDS}
-_GROUPS = ("attributes", "trigger_properties")
+_GROUPS = ("attributes", "trigger_properties", "context")
 
 
 class ColumnReader:
@@ -35,12 +36,15 @@ class ColumnReader:
 
     :param names: column names as the source gives them; case does not matter for Braze's own fields.
     :param columns: other names for some of them, as ``{column: field}``.
+    :param values_field: the field for the values of columns that name no other.
     :raises BrazeAudienceError: a column is missing, or none of them names a recipient.
     """
 
-    def __init__(self, names: Sequence[str], columns: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, names: Sequence[str], columns: Mapping[str, str] | None = None, values_field: str | None = None
+    ) -> None:
         renamed = _renamed(names, columns or {})
-        self._paths = [_path(name) for name in renamed]
+        self._paths = [_path(name, values_field or "trigger_properties") for name in renamed]
         paths = [".".join(filter(None, path)) for path in self._paths]
         if not set(_PEOPLE) & set(paths):
             raise BrazeAudienceError(
@@ -78,7 +82,7 @@ def _renamed(names: Sequence[str], columns: Mapping[str, str]) -> list[str]:
     return [wanted.get(name.casefold(), name) for name in names]
 
 
-def _path(name: str) -> tuple[str, str]:
+def _path(name: str, values_field: str) -> tuple[str, str]:
     field = _SHORT.get(name.casefold())
     if field:
         group, _, last = field.rpartition(".")
@@ -86,12 +90,22 @@ def _path(name: str) -> tuple[str, str]:
     group, dot, last = name.partition(".")
     if dot and group.casefold() in _GROUPS and last:
         return group.casefold(), last
-    return "trigger_properties", name
+    return values_field, name
+
+
+# Stands for bytes, which no message can show; what cannot be written as JSON makes its row invalid.
+_BINARY = object()
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Decimal):
         return float(value) if "." in f"{value:f}" or not value.is_finite() else int(value)
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, bytes | bytearray | memoryview):
+        return _BINARY
     return str(value) if isinstance(value, UUID) else value
 
 

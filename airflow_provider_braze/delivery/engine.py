@@ -7,6 +7,7 @@ After the first request that failed or whose outcome is unknown no other one is 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import random
 import re
@@ -14,9 +15,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
-from airflow_provider_braze.api.client import AsyncBrazeClient
-from airflow_provider_braze.api.errors import BrazeError, BrazeRateLimitError, identity_hash, mask
+from airflow_provider_braze.api.client import AsyncBrazeClient, run_blocking
+from airflow_provider_braze.api.errors import BrazeError, BrazePausedError, BrazeRateLimitError, identity_hash, mask
 from airflow_provider_braze.api.models.recipients import IDENTIFIERS
+from airflow_provider_braze.delivery.bodies import people_of
 from airflow_provider_braze.delivery.errors import BrazeDeliveryError, BrazeNobodyMessagedError
 from airflow_provider_braze.delivery.outcome import Outcome, outcome_of
 from airflow_provider_braze.delivery.plan import Plan, PlannedRequest
@@ -29,9 +31,11 @@ LONGEST_QUOTA_WAIT = 3600.0
 Progress = Callable[[Report], None]
 
 
-def deliver(plan: Plan, client: AsyncBrazeClient, *, progress: Progress | None = None) -> dict[str, Any]:
+def deliver(
+    plan: Plan, client: AsyncBrazeClient, *, allow_paused: bool = False, progress: Progress | None = None
+) -> dict[str, Any]:
     """Send a plan and wait for the end; see :class:`Delivery`."""
-    return asyncio.run(Delivery(plan, client, progress=progress).run())
+    return run_blocking(Delivery(plan, client, allow_paused=allow_paused, progress=progress).run())
 
 
 class Delivery:
@@ -39,19 +43,29 @@ class Delivery:
 
     :param plan: the requests.
     :param client: the way to Braze, its ``lanes`` are how many requests go at once; it is closed at the end.
+    :param allow_paused: whether it is fine that nothing goes out because the campaign or Canvas is paused.
     :param progress: called with the report after each request; it must be quick.
     :raises BrazeDeliveryError: not everybody got through; the error carries the report.
     :raises BrazeNobodyMessagedError: it stopped before Braze took any request.
     """
 
-    def __init__(self, plan: Plan, client: AsyncBrazeClient, *, progress: Progress | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        client: AsyncBrazeClient,
+        *,
+        allow_paused: bool = False,
+        progress: Progress | None = None,
+    ) -> None:
         self._plan = plan
         self._client = client
+        self._allow_paused = allow_paused
         self._progress = progress
         self._report = plan.report
         self._open_from = 0.0
         self._stopped_by: str | None = None
         self._somebody = False
+        self._paused = False
 
     async def run(self) -> dict[str, Any]:
         """Send everything and give the report as a plain dict."""
@@ -72,55 +86,69 @@ class Delivery:
 
     async def _send(self, request: PlannedRequest) -> None:
         """Bring one request to its outcome. A ledger's intent belongs before ``_attempt``, its outcome after it."""
-        body, error = await self._attempt(request)
-        outcome = outcome_of(error)
+        outcome, body, error = await self._attempt(request)
+        if isinstance(error, BrazePausedError) and self._allow_paused:
+            self._end_as_paused(request, error)
+            return
         self._somebody |= outcome in (Outcome.ACCEPTED, Outcome.UNKNOWN)
-        report, people = self._report, request.recipients
+        self._report.requests += outcome is not Outcome.NOT_SENT
         match outcome:
             case Outcome.ACCEPTED:
-                report.requests += 1
                 refused = self._refused(request, body)
-                report.failed += refused
-                report.accepted += people - refused
-                report.add_dispatch(body)
+                self._report.failed += refused
+                self._report.accepted += request.recipients - refused
+                self._report.add_dispatch(body)
             case Outcome.NOT_SENT:
-                report.skipped += people
+                self._report.skipped += request.recipients
             case Outcome.FAILED:
-                report.requests += 1
-                report.failed += people
+                self._report.failed += request.recipients
             case Outcome.UNKNOWN:
-                report.requests += 1
-                report.unknown += people
+                self._report.unknown += request.recipients
         if error is not None:
-            text = _hide_recipients(str(error), request, self._plan.endpoint.batch_field)
-            report.add_error(text)
+            text = _hide_recipients(str(error), self._names(request))
+            self._report.add_error(text)
             self._stopped_by = self._stopped_by or text
         if self._progress:
-            self._progress(report)
+            self._progress(self._report)
 
-    async def _attempt(self, request: PlannedRequest) -> tuple[dict[str, Any], BrazeError | None]:
-        endpoint, tries, waited_until = self._plan.endpoint, 0, time.monotonic() + LONGEST_QUOTA_WAIT
+    def _end_as_paused(self, request: PlannedRequest, error: BrazePausedError) -> None:
+        self._report.requests += 1
+        self._report.skipped += request.recipients
+        self._report.notices.append(error.message)
+        self._stopped_by = self._stopped_by or error.message
+        self._paused = True
+
+    async def _attempt(self, request: PlannedRequest) -> tuple[Outcome, dict[str, Any], BrazeError | None]:
+        """Try until the outcome is known; what was not sent is tried again, unless another request has failed."""
+        endpoint, error = self._plan.endpoint, None
         wrapped = self._client.wrap(endpoint, request.body)
-        while True:
+        trouble, limit = 0, time.monotonic() + LONGEST_QUOTA_WAIT
+        for attempt in itertools.count(1):
             await self._wait_for_quota()
+            if self._stopped_by:
+                break
             try:
-                return self._client.read(endpoint, await self._client.exchange(wrapped)), None
-            except BrazeError as error:
-                tries += not isinstance(error, BrazeRateLimitError)
-                gone_on_too_long = tries >= MOST_TRIES or time.monotonic() > waited_until
-                if outcome_of(error) is not Outcome.NOT_SENT or gone_on_too_long or self._stopped_by:
-                    return {}, error
-                await self._back_off(error, tries)
+                body = self._client.read(endpoint, await self._client.exchange(wrapped))
+                return Outcome.ACCEPTED, body, None
+            except BrazeError as caught:
+                error = caught
+            outcome = outcome_of(error)
+            trouble += not isinstance(error, BrazeRateLimitError)
+            if outcome is not Outcome.NOT_SENT or trouble >= MOST_TRIES or time.monotonic() > limit:
+                return outcome, {}, error
+            await self._back_off(error, attempt)
+        return Outcome.NOT_SENT, {}, error
 
     async def _wait_for_quota(self) -> None:
         while (seconds := self._open_from - time.monotonic()) > 0 and not self._stopped_by:
             await asyncio.sleep(min(seconds, 1.0))
 
-    async def _back_off(self, error: BrazeError, tries: int) -> None:
+    async def _back_off(self, error: BrazeError, attempt: int) -> None:
         """Wait as long as Braze asks; a 429 holds all lanes back, since they draw on one quota."""
-        seconds = min(LONGEST_BACKOFF, 2.0**tries / 2) * random.uniform(0.5, 1.0)  # noqa: S311
+        seconds = min(LONGEST_BACKOFF, 2.0**attempt / 4) * random.uniform(1.0, 1.5)  # noqa: S311
         if isinstance(error, BrazeRateLimitError):
-            seconds = error.retry_after + random.uniform(0, 0.5) if error.retry_after is not None else seconds  # noqa: S311
+            if error.retry_after is not None:
+                seconds = error.retry_after + random.uniform(0, 0.5)  # noqa: S311
             self._open_from = max(self._open_from, time.monotonic() + seconds)
         else:
             await asyncio.sleep(seconds)
@@ -131,21 +159,27 @@ class Delivery:
         errors = errors if isinstance(errors, list) else [errors]
         if not errors:
             return 0
-        field = self._plan.endpoint.batch_field
-        people = _people(request, field)
+        people = self._names(request)
         named = set()
         for place, item in enumerate(errors):
             index = item.get("index") if isinstance(item, dict) else None
             known = isinstance(index, int) and 0 <= index < len(people)
             named.add(index if known else f"error {place}")
             whom = f" (recipient {identity_hash(people[cast('int', index)])})" if known else ""
-            text = _hide_recipients(mask(_text(item)), request, field)
+            text = _hide_recipients(mask(_text(item)), people)
             self._report.add_error(f"Braze accepted the request, but said{whom}: {text}")
         return min(len(named), request.recipients)
 
+    def _names(self, request: PlannedRequest) -> list[str]:
+        """Name the recipients of a request, in its order."""
+        people = people_of(self._plan.endpoint, request.body)
+        names = [next((person[key] for key in IDENTIFIERS if key in person), "") for person in people]
+        return [str(name["alias_name"] if isinstance(name, dict) else name) for name in names]
+
     def _judge(self) -> None:
         report, total = self._report, len(self._plan)
-        if not (report.failed or report.unknown or report.skipped or self._stopped_by or report.errors):
+        trouble = report.failed or report.unknown or report.errors
+        if not trouble and (self._paused or not (report.skipped or self._stopped_by)):
             return
         if not self._somebody:
             raise BrazeNobodyMessagedError(f"Nobody was messaged ({report}). {self._stopped_by}", report.as_dict())
@@ -162,18 +196,9 @@ class Delivery:
         raise BrazeDeliveryError("\n".join(lines), report.as_dict())
 
 
-def _people(request: PlannedRequest, field: str | None) -> list[str]:
-    """Name the recipients of a request, in its order."""
-    people = []
-    for recipient in json.loads(request.body).get(field, []):
-        name = next((recipient[key] for key in IDENTIFIERS if key in recipient), "")
-        people.append(str(name["alias_name"] if isinstance(name, dict) else name))
-    return people
-
-
-def _hide_recipients(text: str, request: PlannedRequest, field: str | None) -> str:
+def _hide_recipients(text: str, names: list[str]) -> str:
     """Put hashes where a text names recipients of the request."""
-    for name in _people(request, field):
+    for name in names:
         # Shorter ones would be found in any number.
         if len(name) >= 3 and name in text:
             text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", f"<recipient {identity_hash(name)}>", text)

@@ -11,13 +11,14 @@ from __future__ import annotations
 import json
 import tempfile
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from airflow_provider_braze.api.client import check_body_size, encode, find_endpoint, validate
 from airflow_provider_braze.api.errors import BrazeConfigurationError
 from airflow_provider_braze.api.models.common import BODY_BYTES
-from airflow_provider_braze.delivery.batch import batches
+from airflow_provider_braze.delivery.batch import batches, name_of
+from airflow_provider_braze.delivery.bodies import body_writer
 from airflow_provider_braze.delivery.errors import BrazeAudienceError
 from airflow_provider_braze.delivery.report import Report
 
@@ -100,29 +101,29 @@ class Plan:
         self._people.append(people)
 
     def _read(self, audience: Audience) -> None:
-        field, limit = self.endpoint.batch_field, self.endpoint.batch_limit
-        if field is None or limit is None:
-            raise BrazeConfigurationError(f"{self.endpoint.name} takes no recipients.")
-        head = b""
-        for batch in batches(audience.recipients(), limit, self.report):
-            head = head or self._head(field, batch[0])
-            self._append_batch(head, batch)
+        endpoint = self.endpoint
+        if endpoint.batch_field is None:
+            raise BrazeConfigurationError(f"{endpoint.name} takes no recipients.")
+        write: Callable[[list[bytes]], bytes] | None = None
+        for batch in batches(audience.recipients(endpoint.values_field), endpoint, self.report):
+            write = write or body_writer(endpoint, self._payload, batch[0])
+            self._append_batch(write, batch)
 
-    def _append_batch(self, head: bytes, batch: list[bytes]) -> None:
+    def _append_batch(self, write: Callable[[list[bytes]], bytes], batch: list[bytes]) -> None:
         """Append a request, or several where large attributes make one too large."""
-        body = head + b",".join(batch) + b"]}"
-        if len(body) > BODY_BYTES and len(batch) > 1:
-            half = len(batch) // 2
-            self._append_batch(head, batch[:half])
-            self._append_batch(head, batch[half:])
-        else:
+        body = write(batch)
+        if len(body) <= BODY_BYTES:
             self._append(body, len(batch))
-
-    def _head(self, field: str, sample: bytes) -> bytes:
-        """Validate the shared fields together with one recipient, and give the body up to the recipients."""
-        model = validate(self.endpoint, {**self._payload, field: [json.loads(sample)]})
-        shared = encode(self.endpoint, model.model_copy(update={field: None}))
-        return shared[:-1] + f',"{field}":['.encode()
+            return
+        room = BODY_BYTES - len(write([]))
+        for text in (text for text in batch if len(text) > room):
+            problem = f"has {len(text)} bytes, which leaves no room in a request of {BODY_BYTES} (4 MB)"
+            self.report.refuse(f"recipient {name_of(json.loads(text))}", [problem])
+        batch = [text for text in batch if len(text) <= room]
+        half = (len(batch) + 1) // 2
+        for part in (batch[:half], batch[half:]) if len(write(batch)) > BODY_BYTES else (batch,):
+            if part:
+                self._append_batch(write, part)
 
     def _judge(self, max_invalid: int, allow_empty: bool) -> None:
         report = self.report

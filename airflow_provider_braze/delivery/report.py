@@ -24,6 +24,8 @@ class Report:
     :param requests: requests that Braze answered or may have received, repeats not counted.
     :param accepted: recipients that Braze took on; that says neither delivered nor that the user exists.
     :param failed: recipients that Braze refused.
+    :param schedule_ids: what update and delete take, one per request.
+    :param notices: what Braze said of a campaign or Canvas that is paused or archived.
     :param unknown: recipients of requests whose answer was lost.
     """
 
@@ -37,6 +39,7 @@ class Report:
     unknown: int = 0
     invalid_reasons: dict[str, int] = field(default_factory=dict)
     invalid_samples: list[str] = field(default_factory=list)
+    schedule_ids: list[str] = field(default_factory=list)
     dispatch_ids: list[str] = field(default_factory=list)
     dispatch_ids_left_out: int = 0
     send_id: str | None = None
@@ -66,8 +69,10 @@ class Report:
             self.errors_left_out += 1
 
     def add_dispatch(self, body: dict[str, Any]) -> None:
-        """Keep the ids of an accepted request, up to a bound."""
+        """Keep the ids of an accepted request: schedule ids all, since they are needed again, others up to a bound."""
         self.send_id = body.get("send_id") or self.send_id
+        if schedule_id := body.get("schedule_id"):
+            self.schedule_ids.append(schedule_id)
         dispatch_id = body.get("dispatch_id")
         if dispatch_id and len(self.dispatch_ids) < MOST_IDS:
             self.dispatch_ids.append(dispatch_id)

@@ -26,13 +26,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     port = listener.getsockname()[1]
     url = f"http://{f'[{options.host}]' if ':' in options.host else options.host}:{port}"
     print(_greeting(url, state.workspace.keys[0].key, options.host), flush=True)  # noqa: T201
-    with contextlib.suppress(KeyboardInterrupt):
-        running = server(state, access_log=options.access_log)
+    running = server(state, access_log=options.access_log)
     if options.stop_after:
         stop = threading.Timer(options.stop_after, setattr, (running, "should_exit", True))
         stop.daemon = True
         stop.start()
-    running.run(sockets=[listener])
+    with contextlib.suppress(KeyboardInterrupt):
+        running.run(sockets=[listener])
     return 0
 
 

@@ -12,7 +12,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from airflow_provider_braze.emulator.faults import KINDS
+from airflow_provider_braze.emulator.firing import catch_up
 from airflow_provider_braze.emulator.journal import iso
+from airflow_provider_braze.emulator.overview import send_id_rows
 from airflow_provider_braze.emulator.state import State
 
 PREFIX = "/__emulator__"
@@ -27,6 +29,9 @@ def admin_routes(state: State) -> list[Route]:
         ("GET", "/requests", _requests),
         ("GET", "/messages", _messages),
         ("GET", "/deliveries", _deliveries),
+        ("GET", "/schedules", _schedules),
+        ("GET", "/live_activities", _live_activities),
+        ("GET", "/send_ids", _send_ids),
         ("GET", "/faults", _faults),
         ("POST", "/faults", _add_fault),
         ("DELETE", "/faults", _clear_faults),
@@ -44,6 +49,8 @@ def _bound(handler: Callable[..., Awaitable[Any]], state: State) -> Answering:
         if _is_foreign(request):
             return JSONResponse({"error": "asked for by another site"}, 403)
         try:
+            with state.lock:
+                catch_up(state)
             result = await handler(state, request)
         except (ValueError, TypeError) as error:
             return JSONResponse({"error": str(error)}, 400)
@@ -67,6 +74,9 @@ async def _index(state: State, _: Request) -> Any:
             f"GET {PREFIX}/requests": f"the latest requests, newest first; ?limit={_DEFAULT_LIMIT}",
             f"GET {PREFIX}/messages": f"the latest messages, newest first; ?limit={_DEFAULT_LIMIT}",
             f"GET {PREFIX}/deliveries": "messages per person; ?summary=1 for the totals only",
+            f"GET {PREFIX}/schedules": f"scheduled sends, newest first; ?limit={_DEFAULT_LIMIT}",
+            f"GET {PREFIX}/live_activities": "live activities and their content, newest first",
+            f"GET {PREFIX}/send_ids": "the send ids made, newest first",
             f"GET {PREFIX}/faults": "the faults in force, and the kinds there are",
             f"POST {PREFIX}/faults": 'one more: {"kind", "path", "times" (null = until removed), "skip", options}',
             f"DELETE {PREFIX}/faults": "all of them, or one by /faults/<id>",
@@ -101,6 +111,24 @@ async def _deliveries(state: State, request: Request) -> Any:
         if request.query_params.get("summary") not in ("1", "true"):
             summary["per_recipient"] = dict(state.journal.per_recipient)
     return summary
+
+
+async def _schedules(state: State, request: Request) -> Any:
+    with state.lock:
+        latest = list(state.schedules)[::-1][: _limit(request)]
+        return {"schedules": [scheduled.as_dict() for scheduled in latest]}
+
+
+async def _live_activities(state: State, request: Request) -> Any:
+    with state.lock:
+        now = state.clock.now()
+        latest = list(state.live_activities)[::-1][: _limit(request)]
+        return {"live_activities": [activity.as_dict(now) for activity in latest]}
+
+
+async def _send_ids(state: State, request: Request) -> Any:
+    with state.lock:
+        return {"send_ids": send_id_rows(state)[::-1][: _limit(request)]}
 
 
 async def _faults(state: State, _: Request) -> Any:
@@ -148,8 +176,10 @@ async def _clock(state: State, _: Request) -> Any:
 
 async def _advance(state: State, request: Request) -> Any:
     wanted = await _json_object(request)
-    state.clock.advance(float(wanted.get("advance", 0)))
-    state.touch()
+    with state.lock:
+        state.clock.advance(float(wanted.get("advance", 0)))
+        catch_up(state)
+        state.touch()
     return await _clock(state, request)
 
 

@@ -15,11 +15,14 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from airflow_provider_braze.emulator import misfortune
+from airflow_provider_braze.emulator.calls import Answer, Call, json_answer, refusal, refuse
 from airflow_provider_braze.emulator.connections import drop_connection
 from airflow_provider_braze.emulator.faults import KINDS, Fault
-from airflow_provider_braze.emulator.handlers import HANDLERS, Answer, Call, refusal, refuse
+from airflow_provider_braze.emulator.firing import catch_up
+from airflow_provider_braze.emulator.handlers import HANDLERS
 from airflow_provider_braze.emulator.journal import Exchange, kept
-from airflow_provider_braze.emulator.problems import BAD_REQUEST
+from airflow_provider_braze.emulator.problems import BAD_REQUEST, Refused
+from airflow_provider_braze.emulator.routing import Route, Routes
 from airflow_provider_braze.emulator.specification import EndpointSpec, load_contract
 from airflow_provider_braze.emulator.state import State
 from airflow_provider_braze.emulator.validation import Validator
@@ -27,6 +30,8 @@ from airflow_provider_braze.emulator.workspace import ApiKey
 
 # 4 MB, by the smaller of the two possible megabytes.
 MOST_BODY_BYTES = 4_000_000
+# Where a body that is no JSON is answered with "error" instead of "message".
+OTHER_ENVELOPE = ("live_activity_start", "live_activity_update")
 
 
 class BrazeApi:
@@ -36,9 +41,7 @@ class BrazeApi:
         contract = load_contract()
         self._state = state
         self._validator = Validator(contract, HANDLERS)
-        self._routes = {(contract.endpoints[name].method, contract.endpoints[name].path): name for name in HANDLERS}
-        self._paths = {path for _, path in self._routes}
-        self._endpoints = contract.endpoints
+        self._routes = Routes(contract.endpoints[name] for name in HANDLERS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -46,7 +49,8 @@ class BrazeApi:
         body = await _read(request)
         state = self._state
         with state.lock:
-            fault = state.faults.take(request.url.path, self._paths)
+            catch_up(state)
+            fault = state.faults.take(request.url.path, self._routes.known_path(request.url.path))
             answer = self._answer(request, body, fault)
             self._record(request, body or b"", fault, answer)
         if fault is not None and fault.kind == "slow":
@@ -68,36 +72,40 @@ class BrazeApi:
 
     def _handle(self, request: Request, body: bytes | None, fault: Fault | None) -> Answer:
         """Every answer of Braze's own carries the quota, also a refusal."""
-        state = self._state
-        headers = state.quotas.look(state.clock.now()).headers()
-        endpoint, stopped = self._gates(request)
-        if endpoint is not None:
+        quotas, now = self._state.quotas, self._state.clock.now()
+        headers = quotas.look(now).headers()
+        route, stopped = self._gates(request)
+        if route is not None:
+            endpoint = route.endpoint
             parsed, unreadable = _parse(endpoint, request, body)
-            allowance = state.quotas.draw(endpoint, parsed, state.clock.now())
-            headers = allowance.headers()
+            allowance = quotas.draw(endpoint, parsed, now)
             if not allowance.granted:
                 stopped = refusal(429, "Rate Limited")
             else:
-                stopped = unreadable or self._judge(endpoint, request, parsed, fault)
+                stopped = unreadable or self._judge(route, request, parsed, fault)
+                if stopped.free or (stopped.status or 0) >= 400:
+                    allowance = quotas.give_back(endpoint, parsed, now, allowance)
+            headers = allowance.headers()
         return Answer(stopped.status, stopped.content, {**stopped.headers, **headers})
 
-    def _gates(self, request: Request) -> tuple[EndpointSpec | None, Answer]:
-        name = self._routes.get((request.method, request.url.path))
-        if name is None:
+    def _gates(self, request: Request) -> tuple[Route | None, Answer]:
+        route = self._routes.find(request.method, request.url.path)
+        if route is None:
             return None, refusal(404, "Not Found", f"no endpoint {request.method} {request.url.path}")
-        endpoint = self._endpoints[name]
+        permission = route.endpoint.permission
         key = self._key(request)
         if key is None:
             return None, refusal(401, "Unauthorized", "no REST API key of this workspace in the Authorization header")
         if not key.admits(request.client.host if request.client else ""):
             # 403 for want of a documented status: the key is known, only not from here.
             return None, refusal(403, "Invalid whitelisted IPs", "the key may not be used from this address")
-        if not key.allows(endpoint.permission):
+        if not key.allows(permission):
             # 403, not 401: the key is known; the errors page files a lacking permission under Access Denied.
-            return None, refusal(403, "Access Denied", f"the key lacks the permission {endpoint.permission}")
-        return endpoint, Answer(None)
+            return None, refusal(403, "Access Denied", f"the key lacks the permission {permission}")
+        return route, Answer(None)
 
-    def _judge(self, endpoint: EndpointSpec, request: Request, body: Any, fault: Fault | None) -> Answer:
+    def _judge(self, route: Route, request: Request, body: Any, fault: Fault | None) -> Answer:
+        endpoint = route.endpoint
         query = dict(request.query_params)
         if endpoint.method == "GET":
             problems = self._validator.query_problems(endpoint, query)
@@ -105,7 +113,12 @@ class BrazeApi:
             problems = self._validator.body_problems(endpoint, body)
         if problems:
             return refuse(problems)
-        return HANDLERS[endpoint.id](Call(self._state, endpoint, body or {}, query, fault))
+        given = {name: value for name, value in (body or {}).items() if value is not None}
+        try:
+            answer = HANDLERS[endpoint.id](Call(self._state, endpoint, given, query, route.path_params, fault))
+        except Refused as refused:
+            return refuse(refused.problems)
+        return misfortune.during_braze(fault, answer) if fault is not None else answer
 
     def _key(self, request: Request) -> ApiKey | None:
         return self._state.workspace.find_key(_bearer(request))
@@ -161,7 +174,10 @@ def _parse(endpoint: EndpointSpec, request: Request, body: bytes | None) -> tupl
             json.dumps(parsed, ensure_ascii=False).encode()  # half a surrogate pair is no text
         return parsed, None
     except (ValueError, RecursionError) as error:
-        return None, refusal(400, BAD_REQUEST, f"the body is not valid JSON, check its syntax: {error}")
+        detail = f"the body is not valid JSON, check its syntax: {error}"
+        if endpoint.id in OTHER_ENVELOPE:
+            return None, json_answer(400, {"error": detail})
+        return None, refusal(400, BAD_REQUEST, detail)
 
 
 def _no_constant(name: str) -> Any:

@@ -27,6 +27,11 @@ def parse_time(value: Any) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
+def has_zone(value: str) -> bool:
+    """Whether an ISO 8601 text names a zone: Z, or an offset."""
+    return datetime.fromisoformat(value).tzinfo is not None
+
+
 def audience_problems(audience: Any, where: str, filters: Mapping[str, Any]) -> Iterator[str]:
     """What keeps ``audience`` from being one filter, or AND/OR over filters, as in the contract."""
     if not isinstance(audience, Mapping) or len(audience) != 1:

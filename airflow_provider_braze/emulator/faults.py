@@ -1,4 +1,4 @@
-"""Faults: what can go wrong between a caller and Braze,.
+"""Faults: what can go wrong between a caller and Braze.
 
 ``KINDS`` is the one table; the HTTP admin, the Python API and the forms on the inbox page all read it.
 """
@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -118,13 +118,14 @@ class Faults:
         self._faults.append(fault)
         return fault
 
-    def take(self, path: str, endpoints: Collection[str]) -> Fault | None:
+    def take(self, path: str, endpoint: str | None) -> Fault | None:
         """The fault that a request to this path suffers now, counted as used.
 
-        A fault without a path waits for an endpoint: a browser asking for an icon must not use it up.
+        ``endpoint`` is the contract's path, for instance with ``{campaign_id}``; a fault may name either. A fault
+        without a path waits for an endpoint: a browser asking for an icon must not use it up.
         """
         for fault in self._faults:
-            if path != fault.path and (fault.path is not None or path not in endpoints):
+            if (endpoint is None) if fault.path is None else (fault.path not in (path, endpoint)):
                 continue
             if fault.skip > 0:
                 fault.skip -= 1

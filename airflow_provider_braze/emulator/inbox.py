@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from airflow_provider_braze.emulator.faults import KINDS
+from airflow_provider_braze.emulator.firing import catch_up
 from airflow_provider_braze.emulator.handlers import HANDLERS
 from airflow_provider_braze.emulator.journal import Message
 from airflow_provider_braze.emulator.quota import BROADCAST
@@ -48,6 +49,8 @@ def inbox_routes(state: State) -> list[Route]:
         return HTMLResponse(page, headers=HEADERS)
 
     async def version(_: Request) -> Response:
+        with state.lock:
+            catch_up(state)
         return JSONResponse({"version": state.version}, headers=HEADERS)
 
     assets = [Route(f"/__emulator__/{name}", _asset(name, kind)) for name, kind in _ASSETS.items()]
@@ -84,11 +87,12 @@ def _page_number(text: str) -> int:
 
 def _view(state: State, search: str, page: int) -> dict[str, Any]:
     with state.lock:
+        catch_up(state)
         journal = state.journal
         found = _found(journal.messages, search)
         start = (page - 1) * MESSAGES_PER_PAGE
         messages = [
-            {**message.as_dict(), "count": journal.times(message.campaign.id, message.identity)}
+            {**message.as_dict(), "count": journal.times(message.source.key, message.identity)}
             for message in found[start : start + MESSAGES_PER_PAGE]
         ]
         return {
@@ -141,14 +145,14 @@ def _people(identities: Any, counts: Any) -> list[tuple[str, int]]:
 
 def _campaigns(state: State) -> list[tuple[Any, int]]:
     known = islice(state.workspace.campaigns.values(), CAMPAIGNS_SHOWN)
-    return [(campaign, state.journal.per_campaign[campaign.id].total()) for campaign in known]
+    return [(campaign, state.journal.tally(campaign.key).per_person.total()) for campaign in known]
 
 
 def _repeated(state: State) -> list[tuple[str, str, int]]:
-    journal, campaigns = state.journal, state.workspace.campaigns
+    journal = state.journal
     return [
-        (identity, campaigns[campaign_id].name, journal.times(campaign_id, identity))
-        for identity, campaign_id in islice(journal.repeated, PEOPLE_SHOWN)
+        (identity, journal.sources[key].name, journal.times(key, identity))
+        for identity, key in islice(journal.repeated, PEOPLE_SHOWN)
     ]
 
 

@@ -8,17 +8,19 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict, deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_braze.emulator.rendering import render
-from airflow_provider_braze.emulator.workspace import Campaign
+from airflow_provider_braze.emulator.tallies import Tally
 
 REQUESTS_KEPT = 1000
 MESSAGES_KEPT = 2000
 REPEATS_KEPT = 1000
 BODY_BYTES_KEPT = 200_000
+# What a datetime can hold; callers may write times just outside of it.
+EARLIEST, LATEST = -62_135_596_800, 253_402_300_799
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,34 +55,78 @@ class Exchange:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """What goes out in one channel: templates, and the variation they belong to."""
+
+    channel: str
+    variation: str
+    subject: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a message comes from: a campaign, a Canvas, or the request itself (kind ``messages``)."""
+
+    kind: str
+    id: str
+    name: str
+    parts: tuple[Part, ...]
+    key: str = field(init=False)
+    counted: tuple[tuple[str, str], ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", f"{self.kind}:{self.id}")
+        object.__setattr__(self, "counted", tuple((part.channel, part.variation) for part in self.parts))
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """One message to one person, rendered only when somebody looks."""
 
     number: int
     at: float
-    campaign: Campaign
+    source: Source
     identity: str
     email: str | None
     attributes: Mapping[str, Any]
     properties: Mapping[str, Any]
     dispatch_id: str
+    send_id: str | None = None
+    schedule_id: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-ready, with subject and body as the person would read them."""
+        """JSON-ready, with subject and body as the person would read them; ``parts`` has them per channel."""
         facts = {"user_id": self.identity.partition(":")[2], "email_address": self.email, **self.attributes}
+        source = self.source
+        parts = [
+            {
+                "channel": part.channel,
+                "subject": render(part.subject, self.properties, facts),
+                "body": render(part.body, self.properties, facts),
+            }
+            for part in source.parts
+        ]
+        first = parts[0] if parts else {"subject": "", "body": ""}
         return {
             "number": self.number,
             "at": iso(self.at),
             "recipient": self.identity,
             "name": " ".join(filter(None, (_text(facts.get(key)) for key in ("first_name", "last_name")))),
             "email": self.email,
-            "campaign_id": self.campaign.id,
-            "campaign": self.campaign.name,
-            "channel": ", ".join(self.campaign.channels),
-            "subject": render(self.campaign.message.get("subject", ""), self.properties, facts),
-            "body": render(self.campaign.message.get("body", ""), self.properties, facts),
+            "kind": source.kind,
+            "source": source.name,
+            "campaign_id": source.id if source.kind == "campaign" else None,
+            "campaign": source.name if source.kind == "campaign" else None,
+            "canvas_id": source.id if source.kind == "canvas" else None,
+            "channel": ", ".join(part.channel for part in source.parts),
+            "subject": first["subject"],
+            "body": first["body"],
+            "parts": parts,
             "properties": self.properties,
             "dispatch_id": self.dispatch_id,
+            "send_id": self.send_id,
+            "schedule_id": self.schedule_id,
         }
 
 
@@ -97,7 +143,8 @@ class Journal:
         self.accepted_recipients = 0
         self.delivered = 0
         self.statuses: Counter[str] = Counter()
-        self.per_campaign: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self.tallies: defaultdict[str, Tally] = defaultdict(Tally)
+        self.sources: dict[str, Source] = {}
 
     def record(self, exchange: Exchange) -> None:
         """Keep a request and its outcome."""
@@ -105,22 +152,28 @@ class Journal:
         self.statuses[str(exchange.status or "dropped")] += 1
         self.exchanges.append(exchange)
 
-    def deliver(self, message: Message) -> None:
+    def deliver(self, message: Message, day: str, send_key: str | None = None) -> None:
         """Count a message to its person and keep it for the inbox."""
-        counts = self.per_campaign[message.campaign.id]
-        count = counts[message.identity] + 1
-        counts[message.identity] = count
-        self.per_recipient[message.identity] += 1
+        source, identity = message.source, message.identity
+        count = self.tallies[source.key].add(identity, message.at, day, source.counted)
+        if send_key is not None:
+            self.tallies[send_key].add(identity, message.at, day, source.counted)
+        self.sources[source.key] = source
+        self.per_recipient[identity] += 1
         self.delivered += 1
         self.messages.append(message)
         if count == 2:
             self.repeats += 1
         if count > 1 and len(self.repeated) < REPEATS_KEPT:
-            self.repeated[message.identity, message.campaign.id] = None
+            self.repeated[identity, source.key] = None
 
-    def times(self, campaign_id: str, identity: str) -> int:
-        """How often a campaign reached a person."""
-        return self.per_campaign[campaign_id][identity]
+    def tally(self, key: str) -> Tally:
+        """The tally under this key; an empty one where nothing was delivered."""
+        return self.tallies.get(key) or Tally()
+
+    def times(self, key: str, identity: str) -> int:
+        """How often a campaign, a Canvas or a message reached a person."""
+        return self.tally(key).per_person[identity]
 
     def summary(self) -> dict[str, int]:
         """``requests`` received, distinct ``recipients``, ``total`` messages, ``min`` and ``max`` per person."""
@@ -136,7 +189,7 @@ class Journal:
 
 def iso(moment: float) -> str:
     """Epoch seconds as ISO 8601 in UTC, to the millisecond."""
-    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
+    return datetime.fromtimestamp(max(EARLIEST, min(moment, LATEST)), UTC).isoformat(timespec="milliseconds")
 
 
 def kept(body: bytes) -> bytes:

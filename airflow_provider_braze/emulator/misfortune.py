@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 
+from airflow_provider_braze.emulator.calls import Answer, json_answer
 from airflow_provider_braze.emulator.faults import Fault
-from airflow_provider_braze.emulator.handlers import Answer, json_answer
 from airflow_provider_braze.emulator.quota import Allowance
 
 DROPPED = Answer(None)
@@ -37,6 +38,18 @@ def instead_of_braze(fault: Fault, quota: Allowance, now: float, key: str) -> An
             return json_answer(status, {"message": _SERVER_ERRORS[status]}, quota.headers())
         case _:
             return DROPPED
+
+
+def during_braze(fault: Fault, answer: Answer) -> Answer:
+    """Puts the fault's errors or notice into a success whose handler knows neither."""
+    if fault.kind not in ("errors_in_201", "notice_in_201") or answer.status is None or answer.status >= 300:
+        return answer
+    body = json.loads(answer.content)
+    name = "errors" if fault.kind == "errors_in_201" else "notice"
+    if name in body or "notice" in body:
+        return answer
+    text = str(fault.options["text"])
+    return json_answer(answer.status, {**body, name: [text] if name == "errors" else text}, free=answer.free)
 
 
 def after_braze(fault: Fault, answer: Answer) -> Answer:

@@ -1,6 +1,7 @@
 """Rate limits: fixed windows of the emulator's clock, and the headers that report them.
 
-A call with a valid key draws from one pool, also where it is then refused with a 4xx; a 429 draws nothing.
+A call with a valid key draws from one pool, also where it is then refused with a 4xx; a 429 draws nothing. Only the
+pool of send ids counts what was made, not what was asked for.
 Broadcasts draw from the per-minute pools instead of the hourly one; of two pools the tighter is reported.
 """
 
@@ -17,6 +18,9 @@ from airflow_provider_braze.emulator.specification import Bucket, EndpointSpec
 HOURLY = "default_hourly"
 BROADCAST = "broadcast_per_minute"
 PER_AUDIENCE = "broadcast_unique_audience"
+SEND_IDS = "sends_id_create_daily"
+EXPORT, FAST_EXPORT = "users_export_ids", "users_export_ids_fast"
+RECEIVED = ("campaigns_received", "canvases_received")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +50,13 @@ class Quotas:
             if name not in buckets:
                 raise ValueError(f"rate_limits: unknown {name}; known: {', '.join(sorted(buckets))}")
             self._buckets[name] = Bucket(name, int(limit), buckets[name].seconds)
+        self._raised = frozenset(overrides or {})
         self._window: dict[str, int] = {}
         self._used: dict[str, dict[str, int]] = {}
 
     def draw(self, endpoint: EndpointSpec, body: Any, now: float) -> Allowance:
         """Take one request out of the pools that apply to it, or out of none where one is empty."""
-        pools = _pools(endpoint, body)
+        pools = self._pools(endpoint, body)
         looks = [self._look(bucket, key, now) for bucket, key in pools]
         granted = all(look.remaining > 0 for look in looks)
         if granted:
@@ -60,6 +65,31 @@ class Quotas:
             looks = [self._look(bucket, key, now) for bucket, key in pools]
         tightest = min(looks, key=lambda look: look.remaining)
         return Allowance(granted, tightest.limit, tightest.remaining, tightest.reset)
+
+    def give_back(self, endpoint: EndpointSpec, body: Any, now: float, drawn: Allowance) -> Allowance:
+        """Undo a draw from a pool that counts what was made; any other stays drawn."""
+        if SEND_IDS not in endpoint.buckets:
+            return drawn
+        for bucket, key in self._pools(endpoint, body):
+            self._used[bucket][key] -= 1
+        return self._look(SEND_IDS, "", now)
+
+    def _pools(self, endpoint: EndpointSpec, body: Any) -> list[tuple[str, str]]:
+        if EXPORT in endpoint.buckets:
+            return [(FAST_EXPORT if self._is_fast_export(body) else EXPORT, "")]
+        if BROADCAST in endpoint.buckets and is_broadcast(body):
+            # One counter for all five endpoints: the strict reading of a sentence that can be read both ways.
+            return [(BROADCAST, ""), (PER_AUDIENCE, _audience_key(body))]
+        own = next((name for name in endpoint.buckets if name not in (BROADCAST, PER_AUDIENCE)), HOURLY)
+        # The transactional endpoint has no limit of its own: it counts towards the overall one.
+        return [(own if own in self._buckets else HOURLY, "")]
+
+    def _is_fast_export(self, body: Any) -> bool:
+        """Named fields, none of them about what was received, and nobody raised the plan's limit."""
+        fields = body.get("fields_to_export") if isinstance(body, dict) else None
+        if not isinstance(fields, list) or not fields or EXPORT in self._raised:
+            return False
+        return not any(name in fields for name in RECEIVED)
 
     def look(self, now: float, name: str = HOURLY) -> Allowance:
         """A shared pool as it stands, nothing drawn."""
@@ -82,16 +112,6 @@ def is_broadcast(body: Any) -> bool:
     if body.get("recipients") or body.get("external_user_ids") or body.get("user_aliases"):
         return False
     return body.get("broadcast") is True or any(body.get(name) is not None for name in ("audience", "segment_id"))
-
-
-def _pools(endpoint: EndpointSpec, body: Any) -> list[tuple[str, str]]:
-    if BROADCAST not in endpoint.buckets or not is_broadcast(body):
-        return [(next(name for name in endpoint.buckets if name not in (BROADCAST, PER_AUDIENCE)), "")]
-    # One counter for all five endpoints: the strict reading of a sentence that can be read both ways.
-    pools = [(BROADCAST, "")]
-    if PER_AUDIENCE in endpoint.buckets:
-        pools.append((PER_AUDIENCE, _audience_key(body)))
-    return pools
 
 
 def _audience_key(body: Mapping[str, Any]) -> str:

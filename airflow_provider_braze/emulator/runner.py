@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from airflow_provider_braze.emulator.clock import Clock
+from airflow_provider_braze.emulator.firing import catch_up
+from airflow_provider_braze.emulator.overview import send_id_rows
 from airflow_provider_braze.emulator.serving import listen, server
 from airflow_provider_braze.emulator.state import State
 from airflow_provider_braze.emulator.workspace import Seed, load_seed
@@ -91,25 +94,46 @@ class BrazeEmulator:
 
     def deliveries(self) -> dict[str, int]:
         """Messages per person, for instance ``{"external_user_id:123": 1}``."""
-        with self._state.lock:
-            return dict(self._state.journal.per_recipient)
+        with self._caught_up() as state:
+            return dict(state.journal.per_recipient)
 
     def summary(self) -> dict[str, int]:
         """``requests``, distinct ``recipients``, ``total`` messages, and ``min`` and ``max`` of them per person."""
-        with self._state.lock:
-            return self._state.journal.summary()
+        with self._caught_up() as state:
+            return state.journal.summary()
 
     def requests(self) -> list[dict[str, Any]]:
         """The latest requests, oldest first: method, path, status (None = dropped), body, at, and more."""
-        with self._state.lock:
-            latest = list(self._state.journal.exchanges)
+        with self._caught_up() as state:
+            latest = list(state.journal.exchanges)
         return [exchange.as_dict() for exchange in latest]
 
     def messages(self) -> list[dict[str, Any]]:
         """The latest messages, oldest first, with subject and body as their reader sees them."""
-        with self._state.lock:
-            latest = list(self._state.journal.messages)
+        with self._caught_up() as state:
+            latest = list(state.journal.messages)
         return [message.as_dict() for message in latest]
+
+    def schedules(self) -> list[dict[str, Any]]:
+        """All schedules, oldest first: schedule_id, kind, state (waiting, sending, fired, deleted), due_at, body."""
+        with self._caught_up() as state:
+            return [scheduled.as_dict() for scheduled in state.schedules]
+
+    def live_activities(self) -> list[dict[str, Any]]:
+        """All live activities, oldest first: activity_id, state, content_state, recipients, updates, and more."""
+        with self._caught_up() as state:
+            return [activity.as_dict(state.clock.now()) for activity in state.live_activities]
+
+    def send_ids(self) -> list[dict[str, Any]]:
+        """The send ids made, oldest first: send_id, campaign_id, created_at, sent."""
+        with self._caught_up() as state:
+            return send_id_rows(state)
+
+    @contextmanager
+    def _caught_up(self) -> Iterator[State]:
+        with self._state.lock:
+            catch_up(self._state)
+            yield self._state
 
     def inject(
         self, kind: str, *, path: str | None = None, times: int | None = 1, skip: int = 0, **options: Any
@@ -134,6 +158,18 @@ class BrazeEmulator:
         """Add or replace a campaign: name, state, channel, tags, message, target_audience as in a seed file."""
         with self._state.lock:
             self._state.workspace.add_campaign(id, **campaign)
+            self._state.touch()
+
+    def add_canvas(self, id: str, **canvas: Any) -> None:  # noqa: A002 - Braze's word
+        """Add or replace a Canvas: the same keywords as a campaign's."""
+        with self._state.lock:
+            self._state.workspace.add_canvas(id, **canvas)
+            self._state.touch()
+
+    def add_segment(self, id: str, **segment: Any) -> None:  # noqa: A002 - Braze's word
+        """Add or replace a segment: name, tags, description, filter (a connected audience; none: everybody)."""
+        with self._state.lock:
+            self._state.workspace.add_segment(id, **segment)
             self._state.touch()
 
     def add_users(self, users: Iterable[Mapping[str, Any]]) -> None:

@@ -1,81 +1,138 @@
-"""Who gets a message: from a validated send request to deliveries. Campaign and Canvas sends share it."""
+"""Who gets a message: from a validated request to deliveries. Sends, schedules and live activities share it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
+from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_braze.emulator.audience import matches
-from airflow_provider_braze.emulator.journal import Message
+from airflow_provider_braze.emulator.journal import Message, Source
 from airflow_provider_braze.emulator.profiles import Profile
 from airflow_provider_braze.emulator.state import State
-from airflow_provider_braze.emulator.workspace import Campaign
 
-Reached = tuple[Profile, Mapping[str, Any]]
+Reached = tuple[Profile, Mapping[str, Any], float]
+Timing = Callable[[Profile, Mapping[str, Any]], float | None]
+"""When a person (with the attributes the request brings) gets the message; None: not now."""
+
+PROPERTIES = ("trigger_properties", "canvas_entry_properties", "context")
+SUBSCRIBED = ("subscribed", "opted_in")
 
 
-def deliver(
-    state: State, campaign: Campaign, body: Mapping[str, Any], dispatch_id: str, withheld: Set[int] = frozenset()
-) -> int:
-    """Deliver to everybody whom the request reaches, except the entries at ``withheld``; returns how many."""
+@dataclass(frozen=True, slots=True)
+class Shipment:
+    """One send: what goes out, whom the request names, and which audiences narrow it down."""
+
+    source: Source
+    body: Mapping[str, Any]
+    dispatch_id: str
+    audiences: tuple[Mapping[str, Any], ...] = ()
+    subscription: str = "subscribed"
+    send_id: str | None = None
+    send_key: str | None = None
+    schedule_id: str | None = None
+    withheld: Set[int] = field(default_factory=frozenset)
+
+
+def deliver(state: State, shipment: Shipment, timing: Timing | None = None) -> list[Profile]:
+    """Deliver to everybody whom the request reaches, except the entries withheld; returns them."""
     now = state.clock.now()
     moment = state.clock.datetime()
-    audiences = [audience for audience in (campaign.target_audience, body.get("audience")) if audience]
-    reached = 0
-    for profile, properties in _reached(state, campaign, body, withheld):
-        if audiences and not _belongs(profile, audiences, moment):
+    days: dict[float, str] = {}
+    reached = []
+    for profile, properties, at in _reached(state, shipment, timing or (lambda _, __: now)):
+        if not all(matches(audience, profile.attributes, moment) for audience in shipment.audiences):
             continue
-        reached += 1
+        if not _is_subscribed(profile, shipment):
+            continue
+        if at not in days:
+            days[at] = state.day(at)
+        reached.append(profile)
         state.journal.deliver(
             Message(
                 number=state.journal.delivered + 1,
-                at=now,
-                campaign=campaign,
+                at=at,
+                source=shipment.source,
                 identity=profile.identity,
                 email=profile.email,
                 attributes=profile.attributes,
                 properties=properties,
-                dispatch_id=dispatch_id,
-            )
+                dispatch_id=shipment.dispatch_id,
+                send_id=shipment.send_id,
+                schedule_id=shipment.schedule_id,
+            ),
+            days[at],
+            shipment.send_key,
         )
     return reached
 
 
-def _belongs(profile: Profile, audiences: list[Any], moment: Any) -> bool:
-    return all(matches(audience, profile.attributes, moment) for audience in audiences)
+def named_people(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The recipients of a request in one shape, whichever of the three lists they came in."""
+    people = list(body.get("recipients") or ())
+    people.extend({"external_user_id": one} for one in body.get("external_user_ids") or ())
+    people.extend({"user_alias": one} for one in body.get("user_aliases") or ())
+    return people
 
 
-def _reached(state: State, campaign: Campaign, body: Mapping[str, Any], withheld: Set[int]) -> Iterator[Reached]:
-    common = body.get("trigger_properties") or {}
-    recipients = body.get("recipients")
-    if not recipients:
-        return iter([(profile, common) for profile in state.workspace.profiles])
+def _reached(state: State, shipment: Shipment, timing: Timing) -> Iterator[Reached]:
+    common = properties_of(shipment.body)
+    people = named_people(shipment.body)
+    if not people:
+        timed = ((profile, common, timing(profile, {})) for profile in state.workspace.profiles)
+        return iter([(profile, properties, at) for profile, properties, at in timed if at is not None])
     chosen: dict[str, Reached] = {}
-    for place, recipient in enumerate(recipients):
-        profile = None if place in withheld else _resolve(state, recipient)
-        if profile is None:
-            continue
-        own = recipient.get("trigger_properties")
-        chosen[_collapse_key(profile, campaign)] = (profile, {**common, **own} if own else common)
+    for place, recipient in enumerate(people):
+        found = None if place in shipment.withheld else _resolve(state, recipient, timing)
+        if found is not None:
+            profile, at = found
+            own = properties_of(recipient)
+            chosen[_collapse_key(profile, shipment.source)] = (profile, {**common, **own} if own else common, at)
     return iter(chosen.values())
 
 
-def _collapse_key(profile: Profile, campaign: Campaign) -> str:
+def properties_of(owner: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The template values of a request or a recipient; ``context`` wins over its older name."""
+    given = [owner[name] for name in PROPERTIES if owner.get(name)]
+    return given[-1] if given else {}
+
+
+def _collapse_key(profile: Profile, source: Source) -> str:
     """Entries that resolve to the same person, or by email to the same address, are one message."""
-    if profile.email is not None and campaign.channels == ("email",):
+    if profile.email is not None and len(source.parts) == 1 and source.parts[0].channel == "email":
         return profile.email
     return profile.identity
 
 
-def _resolve(state: State, recipient: Mapping[str, Any]) -> Profile | None:
+def _resolve(state: State, recipient: Mapping[str, Any], timing: Timing) -> tuple[Profile, float] | None:
     profiles = state.workspace.profiles
     attributes = recipient.get("attributes") or {}
     profile = profiles.find(recipient)
     external_id = recipient.get("external_user_id")
     if profile is None and external_id is not None and recipient.get("send_to_existing_only") is False:
         profile = Profile(external_id=str(external_id))
-    if profile is not None and attributes:
+    at = None if profile is None else timing(profile, attributes)
+    if profile is None or at is None:
+        return None
+    if attributes:
         if not profiles.is_kept(profile):
             profiles.keep(profile)
         profiles.update(profile, attributes)
-    return profile
+    return profile, at
+
+
+def _is_subscribed(profile: Profile, shipment: Shipment) -> bool:
+    """Somebody who may get one of the channels gets the message; only email and push have a subscription."""
+    if shipment.subscription == "all":
+        return True
+    allowed = SUBSCRIBED if shipment.subscription == "subscribed" else ("opted_in",)
+    parts = shipment.source.parts
+    return not parts or any(_state(profile, part.channel, allowed) in allowed for part in parts)
+
+
+def _state(profile: Profile, channel: str, allowed: tuple[str, ...]) -> Any:
+    if channel == "email":
+        return profile.attributes.get("email_subscribe", "subscribed")
+    if channel.endswith("push"):
+        return profile.attributes.get("push_subscribe", "subscribed")
+    return allowed[0]

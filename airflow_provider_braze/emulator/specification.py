@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from typing import Any
 
@@ -20,6 +20,10 @@ class Field:
     required: bool
     enum: tuple[Any, ...]
     limits: str
+    fields: tuple[Field, ...] = ()
+    keys: tuple[str, ...] = ()
+    required_unless: str = ""
+    required_when: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,7 @@ class ObjectSpec:
     fields: tuple[Field, ...]
     rule_ids: tuple[str, ...]
     filters: Mapping[str, Any]
+    shapes: Mapping[str, tuple[Field, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,7 @@ class EndpointSpec:
     permission: str
     body: tuple[Field, ...]
     query: tuple[Field, ...]
+    path_params: tuple[str, ...]
     rule_ids: tuple[str, ...]
     success_status: int
     buckets: tuple[str, ...]
@@ -91,16 +97,24 @@ def _read(name: str) -> Any:
 
 
 def _fields(rows: Sequence[Mapping[str, Any]] | None) -> tuple[Field, ...]:
-    return tuple(
-        Field(
-            name=row["name"],
-            type=row["type"],
-            required=bool(row.get("required")) and "required_unless" not in row,
-            enum=tuple(row.get("enum") or ()),
-            limits=row.get("constraints") or "",
-        )
-        for row in rows or ()
+    return tuple(field for row in rows or () for field in _named(row))
+
+
+def _named(row: Mapping[str, Any]) -> list[Field]:
+    """The field, and once more under its older name where it has one."""
+    field = Field(
+        name=row["name"],
+        type=row["type"],
+        required=bool(row.get("required")) and "required_unless" not in row,
+        enum=tuple(row.get("enum") or ()),
+        limits=row.get("constraints") or "",
+        fields=_fields(row.get("fields")),
+        keys=tuple(row.get("keys") or ()),
+        required_unless=row.get("required_unless") or "",
+        required_when=row.get("required_when") or "",
     )
+    older = row.get("alias_legacy")
+    return [field, replace(field, name=older, required=False)] if older else [field]
 
 
 def _rule_ids(owner: str, rules: Sequence[Mapping[str, Any]] | None) -> tuple[str, ...]:
@@ -110,7 +124,8 @@ def _rule_ids(owner: str, rules: Sequence[Mapping[str, Any]] | None) -> tuple[st
 
 def _object(name: str, row: Mapping[str, Any]) -> ObjectSpec:
     rules = [rule for rule in row.get("constraints") or () if isinstance(rule, dict)]
-    return ObjectSpec(name, _fields(row.get("fields")), _rule_ids(name, rules), row.get("filters") or {})
+    shapes = {kind: _fields(fields) for kind, fields in (row.get("message_shapes") or {}).items()}
+    return ObjectSpec(name, _fields(row.get("fields")), _rule_ids(name, rules), row.get("filters") or {}, shapes)
 
 
 def _endpoint(row: Mapping[str, Any]) -> EndpointSpec:
@@ -123,6 +138,7 @@ def _endpoint(row: Mapping[str, Any]) -> EndpointSpec:
         permission=row["permission"],
         body=_fields(request.get("body")),
         query=_fields(request.get("query")),
+        path_params=tuple(field["name"] for field in request.get("path_params") or ()),
         rule_ids=_rule_ids(row["id"], row["constraints"]),
         success_status=status if isinstance(status, int) else 201 if row["method"] == "POST" else 200,
         buckets=tuple(limit["bucket"] for limit in row["rate_limit"]),

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+import airflow_provider_braze.emulator.rules  # noqa: F401 - registers its rules
 from airflow_provider_braze.emulator.audience import parse_time
+from airflow_provider_braze.emulator.channel_rules import CONDITIONS, FIELD_RULES, NOT_ALWAYS_REQUIRED
 from airflow_provider_braze.emulator.limits import Limit, parse_limits
-from airflow_provider_braze.emulator.problems import Problem
-from airflow_provider_braze.emulator.rules import BODY_RULES, NOT_JUDGED_HERE, OBJECT_RULES, RECIPIENT_RULES
-from airflow_provider_braze.emulator.specification import Contract, EndpointSpec, Field
+from airflow_provider_braze.emulator.problems import BAD_REQUEST, INVALID_EXTRA, Problem
+from airflow_provider_braze.emulator.rulebook import BODY_RULES, NOT_JUDGED_HERE, OBJECT_RULES, RECIPIENT_RULES, Rule
+from airflow_provider_braze.emulator.specification import Contract, EndpointSpec, Field, ObjectSpec
 
 Check = Callable[[Any, str], Iterator[Problem]]
 
 # Real callers post their numeric ids as they are; 123 and "123" are the same person.
 MAY_BE_INTEGER = ("external_user_id", "external_user_ids", "external_id")
-# Rules that the contract writes as text on a field of the object.
-FIELD_RULES = {"recipient": ("recipient.prioritization",)}
+# The schedule variant of a send names only some of the rules that its fields' texts and the errors page ask for.
+ALSO = {"messages_schedule_create": ("max_50", "variation_needed", "message_needed", "send_id_needs_campaign")}
 
 _WORDS = {
     "string": "a string",
@@ -48,8 +51,7 @@ class Validator:
         self._contract = contract
         self._objects: dict[str, Check] = {}
         self.unknown: list[str] = []
-        self._bodies = {name: self._body(contract.endpoints[name]) for name in served}
-        self._queries = {name: self._fields(contract.endpoints[name].query, ()) for name in self._bodies}
+        self._checks = {name: self._request(contract.endpoints[name]) for name in served}
         if self.unknown:
             raise NotImplementedError(f"the contract says what nothing here judges: {self.unknown}")
 
@@ -57,20 +59,26 @@ class Validator:
         """Everything wrong with a parsed JSON body; empty where Braze would accept it."""
         if not isinstance(body, dict):
             return [Problem("the body must be a JSON object")]
-        return list(self._bodies[endpoint.id](body, ""))
+        return list(self._checks[endpoint.id](body, ""))
 
     def query_problems(self, endpoint: EndpointSpec, query: Mapping[str, str]) -> list[Problem]:
         """The same for a query string, whose values arrive as text."""
         typed = {field.name: _typed(field, query[field.name]) for field in endpoint.query if field.name in query}
-        return list(self._queries[endpoint.id](typed, ""))
+        return list(self._checks[endpoint.id](typed, ""))
 
-    def _body(self, endpoint: EndpointSpec) -> Check:
-        for rule_id in endpoint.rule_ids:
-            if rule_id not in BODY_RULES and rule_id not in RECIPIENT_RULES and rule_id not in NOT_JUDGED_HERE:
-                self.unknown.append(f"{endpoint.id}.{rule_id}")
-        fields = self._fields(endpoint.body, ())
-        of_body = [BODY_RULES[rule_id] for rule_id in endpoint.rule_ids if rule_id in BODY_RULES]
-        of_each = [RECIPIENT_RULES[rule_id] for rule_id in endpoint.rule_ids if rule_id in RECIPIENT_RULES]
+    def _request(self, endpoint: EndpointSpec) -> Check:
+        """The body of a POST, the query of a GET."""
+        fields = self._fields((*endpoint.body, *endpoint.query), ())
+        of_body: list[Rule] = []
+        of_each: list[Rule] = []
+        for rule_id in (*endpoint.rule_ids, *ALSO.get(endpoint.id, ())):
+            own = f"{endpoint.id}.{rule_id}"
+            if own in BODY_RULES or rule_id in BODY_RULES:
+                of_body.append(BODY_RULES.get(own) or BODY_RULES[rule_id])
+            elif rule_id in RECIPIENT_RULES:
+                of_each.append(RECIPIENT_RULES[rule_id])
+            elif rule_id not in NOT_JUDGED_HERE:
+                self.unknown.append(own)
 
         def check(body: Any, where: str) -> Iterator[Problem]:
             yield from fields(body, where)
@@ -84,16 +92,32 @@ class Validator:
 
     def _object(self, name: str) -> Check:
         if name not in self._objects:
-            spec = self._contract.objects[name]
+            spec = self._contract.objects.get(name) or ObjectSpec(name, (), (), {}, {})
             named = [rule if "#" in rule else f"{name}.{rule}" for rule in spec.rule_ids]
             named.extend(FIELD_RULES.get(name, ()))
             self.unknown.extend(rule for rule in named if rule not in OBJECT_RULES and rule not in NOT_JUDGED_HERE)
-            self._objects[name] = self._fields(spec.fields, [rule for rule in named if rule in OBJECT_RULES])
+            rules = [rule for rule in named if rule in OBJECT_RULES]
+            fields = self._fields(spec.fields, rules, NOT_ALWAYS_REQUIRED.get(name, ()))
+            self._objects[name] = self._shaped(fields, spec) if spec.shapes else fields
         return self._objects[name]
 
-    def _fields(self, fields: Iterable[Field], rule_ids: Iterable[str]) -> Check:
+    def _shaped(self, fields: Check, spec: ObjectSpec) -> Check:
+        """An object whose ``message`` has the shape that its ``message_type`` names."""
+        shapes = {kind: self._fields(shape, ()) for kind, shape in spec.shapes.items()}
+
+        def check(value: Any, where: str) -> Iterator[Problem]:
+            yield from fields(value, where)
+            kind, message = (value.get("message_type"), value.get("message")) if isinstance(value, dict) else (0, 0)
+            if isinstance(kind, str) and kind in shapes and isinstance(message, dict):
+                yield from shapes[kind](message, f"{where}.message")
+
+        return check
+
+    def _fields(self, fields: Iterable[Field], rule_ids: Iterable[str], not_required: Iterable[str] = ()) -> Check:
+        fields = tuple(fields)
         checks = {field.name: self._field(field) for field in fields if "<" not in field.name}
-        required = [field.name for field in fields if field.required]
+        required = [field.name for field in fields if field.required and field.name not in not_required]
+        conditional = [condition for field in fields for condition in self._conditions(field)]
         rules = [OBJECT_RULES[rule_id] for rule_id in rule_ids]
 
         def check(value: Any, where: str) -> Iterator[Problem]:
@@ -101,7 +125,7 @@ class Validator:
                 yield Problem(f"{where} must be an object")
                 return
             prefix = f"{where}." if where else ""
-            for name in required:
+            for name in (*required, *(name for name, is_needed in conditional if is_needed(value))):
                 if value.get(name) is None:
                     yield Problem(f"{prefix}{name} is required")
             for name, item in value.items():
@@ -112,10 +136,19 @@ class Validator:
 
         return check
 
+    def _conditions(self, field: Field) -> Iterator[tuple[str, Callable[[Mapping[str, Any]], bool]]]:
+        for words, needed_if in ((field.required_when, True), (field.required_unless, False)):
+            if words and words not in CONDITIONS:
+                self.unknown.append(f"{field.name}: required when or unless {words}")
+            elif words and (holds := CONDITIONS[words]) is not None:
+                yield field.name, functools.partial(_equals, holds, needed_if)
+
     def _field(self, field: Field) -> Check:
         limits, unknown = parse_limits(field.limits)
         self.unknown.extend(f"{field.name}: {clause}" for clause in unknown)
-        of_type = self._type(field.type, field.name)
+        of_type = self._fields(field.fields, ()) if field.fields else self._type(field.type, field.name)
+        if field.keys:
+            of_type = _only_keys(of_type, field.keys)
         enum = field.enum
         if not enum and not limits:
             return of_type
@@ -140,7 +173,23 @@ class Validator:
         kinds = notation.split("|")
         if any(kind not in _SCALARS for kind in kinds):
             return _either([self._type(kind, name) for kind in kinds])
-        return _one_of(kinds)
+        return _one_of(kinds, INVALID_EXTRA if name == "extra" else BAD_REQUEST)
+
+
+def _equals(holds: Callable[[Mapping[str, Any]], bool], wanted: bool, parent: Mapping[str, Any]) -> bool:
+    return holds(parent) is wanted
+
+
+def _only_keys(check_value: Check, keys: tuple[str, ...]) -> Check:
+    """A channel that the endpoint does not list is refused: dropped, its people would wait in vain."""
+
+    def check(value: Any, where: str) -> Iterator[Problem]:
+        for name in value if isinstance(value, dict) else ():
+            if name not in keys:
+                yield Problem(f"{where}.{name} is not a channel of this endpoint")
+        yield from check_value(value, where)
+
+    return check
 
 
 def _either(checks: list[Check]) -> Check:
@@ -152,13 +201,13 @@ def _either(checks: list[Check]) -> Check:
     return check
 
 
-def _one_of(kinds: list[str]) -> Check:
+def _one_of(kinds: list[str], message: str = BAD_REQUEST) -> Check:
     first, *others = [_SCALARS[kind] for kind in kinds]
     words = " or ".join(_WORDS.get(kind, kind) for kind in kinds)
 
     def check(value: Any, where: str) -> Iterator[Problem]:
         if not first(value) and not any(test(value) for test in others):
-            yield Problem(f"{where} must be {words}")
+            yield Problem(f"{where} must be {words}", message)
 
     return check
 

@@ -1,37 +1,28 @@
-"""The emulated workspace: campaigns, people, API keys. Built from a seed, back to it on reset."""
+"""The emulated workspace: campaigns, Canvases, segments, people, API keys. Built from a seed, back to it on reset."""
 
 from __future__ import annotations
 
 import ipaddress
 import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from airflow_provider_braze.emulator.audience import audience_problems, parse_time
+from airflow_provider_braze.emulator.dashboard import (
+    Campaign,
+    Canvas,
+    Segment,
+    campaign_from,
+    canvas_from,
+    segment_from,
+)
 from airflow_provider_braze.emulator.profiles import Profiles
-from airflow_provider_braze.emulator.specification import load_contract, read_yaml
+from airflow_provider_braze.emulator.specification import read_yaml
 
 Seed = Mapping[str, Any]
-STATES = ("active", "paused", "archived", "stopped", "draft")
-
-
-@dataclass(frozen=True, slots=True)
-class Campaign:
-    """A campaign; ``message`` maps "subject" and "body" to templates, ``target_audience`` is a connected audience."""
-
-    id: str
-    name: str
-    state: str = "active"
-    is_api_campaign: bool = False
-    tags: tuple[str, ...] = ()
-    channels: tuple[str, ...] = ("email",)
-    message: Mapping[str, str] = field(default_factory=dict)
-    target_audience: Mapping[str, Any] | None = None
-    last_edited: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,38 +54,38 @@ class Workspace:
 
     def __init__(self, seed: Seed) -> None:
         self.name: str = seed.get("name", "Local workspace")
+        self.time_zone = ZoneInfo(seed.get("time_zone", "UTC"))
         self.profiles = Profiles(bool(seed.get("everyone_is_known", False)))
         self.campaigns: dict[str, Campaign] = {}
+        self.canvases: dict[str, Canvas] = {}
+        self.segments: dict[str, Segment] = {}
+        self.apps = {str(row["id"]): str(row.get("name") or row["id"]) for row in seed.get("apps") or ()}
         self.keys = [_key(row) for row in seed.get("api_keys") or ()]
         for row in seed.get("campaigns") or ():
             self.add_campaign(**row)
+        for row in seed.get("canvases") or ():
+            self.add_canvas(**row)
+        for row in seed.get("segments") or ():
+            self.add_segment(**row)
         self.add_users(seed.get("users") or ())
 
-    def add_campaign(self, id: str, name: str = "", **rest: Any) -> Campaign:  # noqa: A002 - Braze's word
+    def add_campaign(self, id: str, **rest: Any) -> Campaign:  # noqa: A002 - Braze's word
         """Add or replace a campaign; the keywords are those of the seed file."""
-        state = rest.pop("state", "active")
-        if state not in STATES:
-            raise ValueError(f"campaign {id}: state must be one of {', '.join(STATES)}")
-        channels = rest.pop("channels", None) or [rest.pop("channel", "email")]
-        audience = rest.pop("target_audience", None)
-        if audience is not None:
-            _refuse_bad_audience(id, audience)
-        edited = rest.pop("last_edited", None)
-        campaign = Campaign(
-            id=str(id),
-            name=name or str(id),
-            state=state,
-            tags=tuple(rest.pop("tags", None) or ()),
-            channels=tuple(channels),
-            message={part: str(text) for part, text in (rest.pop("message", None) or {}).items()},
-            target_audience=audience,
-            last_edited=edited if isinstance(edited, datetime) else parse_time(edited),
-            is_api_campaign=bool(rest.pop("is_api_campaign", False)),
-        )
-        if rest:
-            raise ValueError(f"campaign {id}: unknown {', '.join(rest)}")
+        campaign = campaign_from({"id": id, **rest})
         self.campaigns[campaign.id] = campaign
         return campaign
+
+    def add_canvas(self, id: str, **rest: Any) -> Canvas:  # noqa: A002 - Braze's word
+        """Add or replace a Canvas; the keywords are those of the seed file."""
+        canvas = canvas_from({"id": id, **rest})
+        self.canvases[canvas.id] = canvas
+        return canvas
+
+    def add_segment(self, id: str, **rest: Any) -> Segment:  # noqa: A002 - Braze's word
+        """Add or replace a segment; the keywords are those of the seed file."""
+        segment = segment_from({"id": id, **rest})
+        self.segments[segment.id] = segment
+        return segment
 
     def add_users(self, users: Iterable[Mapping[str, Any]]) -> None:
         """Make people known; each has at least one of external_id, aliases, email, braze_id."""
@@ -115,7 +106,10 @@ def load_seed(seed: str | Path | Seed | None) -> Seed:
     return _checked({**default, **(seed or {})}, "seed")
 
 
-_SEED_KEYS = {"name", "everyone_is_known", "api_keys", "campaigns", "users", "rate_limits"}
+_SEED_KEYS = {
+    *("name", "time_zone", "everyone_is_known", "rate_limits", "api_keys", "users"),
+    *("campaigns", "canvases", "segments", "apps", "live_activities"),
+}
 
 
 def _checked(seed: Any, where: str) -> Seed:
@@ -134,9 +128,3 @@ def _key(row: Mapping[str, Any]) -> ApiKey:
         permissions=frozenset([permissions] if isinstance(permissions, str) else permissions),
         networks=tuple(ipaddress.ip_network(str(entry), strict=False) for entry in row.get("ip_allowlist") or ()),
     )
-
-
-def _refuse_bad_audience(campaign_id: str, audience: Any) -> None:
-    filters = load_contract().objects["connected_audience"].filters
-    for problem in audience_problems(audience, "target_audience", filters):
-        raise ValueError(f"campaign {campaign_id}: {problem}")

@@ -93,14 +93,14 @@ class BrazeHook(BaseHook):
         """
         from airflow_provider_braze.hooks.errors import airflow_errors
 
-        with airflow_errors(), self.get_conn() as client:
-            return client.call(endpoint, payload)
+        with airflow_errors(_may_be_repeated(endpoint, payload)):
+            return self.get_conn().call(endpoint, payload)
 
     async def acall(self, endpoint: str, payload: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Call an endpoint once without blocking; see :meth:`call`."""
         from airflow_provider_braze.hooks.errors import airflow_errors
 
-        with airflow_errors():
+        with airflow_errors(_may_be_repeated(endpoint, payload)):
             async with self.get_async_conn() as client:
                 return await client.call(endpoint, payload)
 
@@ -108,15 +108,17 @@ class BrazeHook(BaseHook):
         """Ask Braze for the first page of campaigns, and put what comes back into words."""
         from airflow_provider_braze.api.client import BrazeClient
         from airflow_provider_braze.api.errors import BrazeError
-        from airflow_provider_braze.hooks.verdict import verdict
+        from airflow_provider_braze.hooks.verdict import NOT_BRAZE, verdict
 
         try:
             settings = self._settings()
             seconds = min(TEST_SECONDS, settings["timeout"])
-            with BrazeClient(settings["host"], settings["key"], timeout=seconds, transport=self._transport) as client:
-                campaigns = client.call("campaigns_list", {"page": 0}).get("campaigns") or []
+            client = BrazeClient(settings["host"], settings["key"], timeout=seconds, transport=self._transport)
+            campaigns = client.call("campaigns_list", {"page": 0}).get("campaigns")
         except BrazeError as error:
             return False, verdict(error)
+        if not isinstance(campaigns, list):
+            return False, NOT_BRAZE
         return True, f"Connected: Braze accepts the key and lists {len(campaigns)} campaigns on the first page."
 
     def _settings(self) -> dict[str, Any]:
@@ -145,6 +147,13 @@ class BrazeHook(BaseHook):
         }
 
 
+def _may_be_repeated(endpoint: str, payload: Mapping[str, Any] | None) -> bool:
+    from airflow_provider_braze.api.endpoints import ENDPOINTS
+
+    # Braze sends the same external_send_id once within 24 hours.
+    return (endpoint in ENDPOINTS and ENDPOINTS[endpoint].repeatable) or bool((payload or {}).get("external_send_id"))
+
+
 def _number(extra: Mapping[str, Any], name: str, default: float, least: float, most: float) -> float:
     from airflow_provider_braze.api.errors import BrazeConfigurationError
 
@@ -152,10 +161,10 @@ def _number(extra: Mapping[str, Any], name: str, default: float, least: float, m
     if value in (None, ""):
         return default
     try:
-        number = float(value)
+        number = float("nan" if isinstance(value, bool) else value)
     except (TypeError, ValueError):
         number = float("nan")
-    if not least <= number <= most:
+    if not least <= number <= most or (isinstance(default, int) and number != int(number)):
         raise BrazeConfigurationError(
             f"The connection's extra {name!r} must be a number from {least} to {most}, it is {value!r}."
         )

@@ -20,33 +20,31 @@ _FINAL = (BrazeDeliveryError, BrazeUnknownOutcomeError)
 
 
 @contextmanager
-def airflow_errors() -> Iterator[None]:
+def airflow_errors(repeatable: bool = False) -> Iterator[None]:
     """Raise each Braze error as its twin under ``AirflowException``.
 
-    Errors after which somebody may have been messaged are ``AirflowFailException`` too, so that no retry follows.
+    :param repeatable: whether the call may be repeated in any case. Otherwise errors after which somebody may have
+        been messaged are ``AirflowFailException`` too, so that no retry follows.
     """
     try:
         yield
     except BrazeError as error:
-        twin = _twin(type(error))
+        twin = _twin(type(error), repeatable)
         changed = twin.__new__(twin)
         changed.__dict__.update(error.__dict__)
         changed.args = error.args
         raise changed.with_traceback(error.__traceback__) from error.__cause__
 
 
-_TWINS: dict[type[BrazeError], type[BrazeError]] = {}
+_TWINS: dict[tuple[type[BrazeError], type[AirflowException]], type[BrazeError]] = {}
 
 
-def _twin(kind: type[BrazeError]) -> type[BrazeError]:
+def _twin(kind: type[BrazeError], repeatable: bool) -> type[BrazeError]:
     if issubclass(kind, AirflowException):
         return kind
-    if kind not in _TWINS:
-        _TWINS[kind] = _make_twin(kind)
-    return _TWINS[kind]
-
-
-def _make_twin(kind: type[BrazeError]) -> type[BrazeError]:
-    final = issubclass(kind, _FINAL) and not issubclass(kind, BrazeNobodyMessagedError)
+    final = issubclass(kind, _FINAL) and not issubclass(kind, BrazeNobodyMessagedError) and not repeatable
     parent = AirflowFailException if final else AirflowException
-    return type(kind.__name__, (kind, parent), {"__module__": kind.__module__, "__doc__": kind.__doc__})
+    if (kind, parent) not in _TWINS:
+        names = {"__module__": kind.__module__, "__doc__": kind.__doc__}
+        _TWINS[kind, parent] = type(kind.__name__, (kind, parent), names)
+    return _TWINS[kind, parent]

@@ -17,6 +17,7 @@ from airflow_provider_braze.api.errors import (
 _REST_HOST = "the REST endpoint of your instance, for example rest.iad-01.braze.com"
 
 
+NOT_BRAZE = f"Wrong host: it answers, but not as Braze's REST API. Use {_REST_HOST}, without a path."
 _TEXTS: dict[type[BrazeError], str] = {
     BrazeUnauthorizedError: (
         "Wrong key, or wrong instance: Braze does not accept this key on this host. Check the password for a complete "
@@ -27,17 +28,22 @@ _TEXTS: dict[type[BrazeError], str] = {
         "test uses. Sending may work all the same. To make the test pass, make a key that also has campaigns.list (the "
         "permissions of an existing key cannot be changed), and look at its allowed IP addresses."
     ),
-    BrazeNotFoundError: f"Wrong host: it answers, but not as Braze's REST API. Use {_REST_HOST}, without a path.",
+    BrazeNotFoundError: NOT_BRAZE,
     BrazeRateLimitError: "The key is in order, but its quota is used up at the moment; try again later.",
     BrazeServerError: "Braze has trouble at the moment; try again later.",
     BrazeConnectError: f"Wrong host, or no way to it from here. Use {_REST_HOST}.",
-    BrazeUnknownOutcomeError: f"Wrong host? No answer of Braze's REST API came back. Use {_REST_HOST}.",
+    BrazeUnknownOutcomeError: (
+        f"Wrong host, or a slow one: no answer of Braze's REST API came back in time. Use {_REST_HOST}, and look at the "
+        "connection's timeout."
+    ),
 }
 
 
 def verdict(error: BrazeError) -> str:
     """Explain why the test call failed, and what to do."""
+    if isinstance(error, BrazeResponseError) and not error.readable and error.status < 500:
+        return f"{_TEXTS[BrazeNotFoundError]} It answered {error.status}: {error.message}."
     text = next((text for kind, text in _TEXTS.items() if isinstance(error, kind)), None)
-    if text is None:
-        return str(error)
-    return f'{text} Braze said: "{error.message}".' if isinstance(error, BrazeResponseError) else f"{text} {error}"
+    if isinstance(error, BrazeResponseError):
+        return f'{text or "Braze refused the test call."} It said: "{error.message}".'
+    return text or str(error)

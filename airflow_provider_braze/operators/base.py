@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from airflow_provider_braze.delivery.report import Report
 
 PROGRESS_SECONDS = 10.0
+# Tells recipients that were never given from recipients that turned out to be None, which must not become a broadcast.
+NOT_GIVEN: Any = object()
 
 
 class BrazeBaseOperator(BaseOperator):
@@ -30,7 +32,7 @@ class BrazeBaseOperator(BaseOperator):
     """
 
     endpoint: ClassVar[str]
-    payload_fields: ClassVar[Sequence[str]] = ()
+    payload_fields: Sequence[str] = ()
     template_fields: Sequence[str] = ("braze_conn_id",)
     template_ext: Sequence[str] = (".sql",)
     ui_color = "#f3e8ff"
@@ -51,6 +53,14 @@ class BrazeBaseOperator(BaseOperator):
         return {name: value for name, value in values.items() if value is not None}
 
 
+class BrazeCallOperator(BrazeBaseOperator):
+    """Calls its endpoint once, and returns Braze's answer."""
+
+    def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002
+        """Call, and return the answer as a plain dict."""
+        return self.hook.call(self.endpoint, self.payload)
+
+
 class BrazeSendOperator(BrazeBaseOperator):
     """Sends to an audience of any length, several requests at a time, and returns a report.
 
@@ -61,66 +71,92 @@ class BrazeSendOperator(BrazeBaseOperator):
     :param recipients: a list of recipients, the output of an upstream task, or an ``Audience`` such as
         :class:`~airflow_provider_braze.delivery.audience.SqlAudience`. A plain text or integer in a list is an
         ``external_user_id``. Duplicates are merged over the whole audience, the first one counts. (templated)
+    :param audience: filters that restrict the recipients, or the broadcast, further. (templated)
+    :param broadcast: ``True`` sends to everybody in the target audience. Nothing but this word does.
     :param max_invalid: how many recipients may be left out because Braze would refuse them. By default none: the
         task fails and nothing is sent.
     :param allow_empty: whether an audience without anybody is fine. By default the task fails.
+    :param allow_paused: whether it is fine that the campaign or Canvas is paused or archived, so that nothing goes
+        out. By default the task fails.
     """
+
+    template_fields: Sequence[str] = (*BrazeBaseOperator.template_fields, "recipients", "audience")
+    payload_fields: Sequence[str] = ("audience", "broadcast")
 
     def __init__(
         self,
         *,
-        recipients: Iterable[str | int | Mapping[str, Any]] | Audience | None = None,
+        recipients: Iterable[str | int | Mapping[str, Any]] | Audience = NOT_GIVEN,
+        audience: Mapping[str, Any] | None = None,
+        broadcast: bool | None = None,
         max_invalid: int = 0,
         allow_empty: bool = False,
+        allow_paused: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.recipients = recipients
+        self.names_people = recipients is not NOT_GIVEN
+        self.recipients: Any = recipients if self.names_people else None
+        self.audience = audience
+        self.broadcast = broadcast
         self.max_invalid = max_invalid
         self.allow_empty = allow_empty
+        self.allow_paused = allow_paused
+
+    def gather_recipients(self) -> None:
+        """Make ``recipients`` an audience, where there are any; children add those of their other parameters."""
+        from airflow_provider_braze.delivery.audience import as_audience
+
+        if self.recipients is not None:
+            self.recipients = as_audience(self.recipients)
+
+    def is_broadcast(self) -> bool:
+        """Tell whether the author wrote that everybody is meant; recipients that turn out missing never mean that."""
+        return not self.names_people and self.broadcast is True
 
     def _do_render_template_fields(self, parent: Any, *args: Any, **kwargs: Any) -> None:
         """Airflow stores and shows rendered fields; the recipients' ids and addresses do not belong there."""
-        from airflow_provider_braze.delivery.audience import as_audience
         from airflow_provider_braze.delivery.errors import BrazeAudienceError
 
         super()._do_render_template_fields(parent, *args, **kwargs)
-        if parent is self and self.recipients is not None:
+        if parent is self:
             # What is no audience is left as it is, for execute to refuse.
             with contextlib.suppress(BrazeAudienceError):
-                self.recipients = as_audience(self.recipients)
+                self.gather_recipients()
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Send, and return the report as a plain dict."""
         from airflow_provider_braze import guards
         from airflow_provider_braze.delivery.audience import as_audience
-        from airflow_provider_braze.delivery.engine import deliver
-        from airflow_provider_braze.delivery.errors import BrazeNobodyMessagedError
         from airflow_provider_braze.delivery.plan import Plan
         from airflow_provider_braze.hooks.errors import airflow_errors
 
         with airflow_errors():
             guards.refuse_blind_repeat(context)
-            audience = None if self._is_broadcast() else as_audience(self.recipients)
-            client = self.hook.get_async_conn()
-            with Plan(
-                self.endpoint, self.payload, audience, max_invalid=self.max_invalid, allow_empty=self.allow_empty
-            ) as plan:
+            self.gather_recipients()
+            audience = None if self.is_broadcast() else as_audience(self.recipients)
+            max_invalid, allow_empty = self.max_invalid, self.allow_empty
+            with Plan(self.endpoint, self.payload, audience, max_invalid=max_invalid, allow_empty=allow_empty) as plan:
                 self.log.info("%d requests to %s planned: %s.", len(plan), self.endpoint, plan.report)
                 for sample in plan.report.invalid_samples:
                     self.log.warning("Left out: %s", sample)
-                guards.note_sending(context)
-                try:
-                    report = deliver(plan, client, progress=_ProgressLog(self.log, len(plan)))
-                except BrazeNobodyMessagedError:
-                    guards.forget_sending(context)
-                    raise
+                report = self._deliver(plan, context)
         self.log.info("Done: %s.", plan.report)
         return report
 
-    def _is_broadcast(self) -> bool:
-        """Tell whether the author wrote that everybody is meant; recipients that are missing never mean that."""
-        return self.recipients is None and getattr(self, "broadcast", None) is True
+    def _deliver(self, plan: Any, context: Context) -> dict[str, Any]:
+        from airflow_provider_braze import guards
+        from airflow_provider_braze.delivery.engine import deliver
+        from airflow_provider_braze.delivery.errors import BrazeNobodyMessagedError
+
+        client = self.hook.get_async_conn()
+        guards.note_sending(context)
+        try:
+            progress = _ProgressLog(self.log, len(plan))
+            return deliver(plan, client, allow_paused=self.allow_paused, progress=progress)
+        except BrazeNobodyMessagedError:
+            guards.forget_sending(context)
+            raise
 
 
 class _ProgressLog:
@@ -129,8 +165,8 @@ class _ProgressLog:
     def __init__(self, log: Any, total: int) -> None:
         self._log = log
         self._total = total
-        self._began = self._next = time.monotonic()
-        self._next += PROGRESS_SECONDS
+        self._began = time.monotonic()
+        self._next = self._began + PROGRESS_SECONDS
 
     def __call__(self, report: Report) -> None:
         now = time.monotonic()

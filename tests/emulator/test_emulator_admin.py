@@ -107,7 +107,8 @@ def test_the_inbox_shows_messages_escaped(braze, caller):
     assert "script-src 'self'" in page.headers["content-security-policy"]
 
 
-def test_the_inbox_names_people_and_keys_but_no_secret(caller):
+def test_the_inbox_names_people_and_keys_but_no_secret(braze, caller):
+    braze.add_users([{"external_id": "u-4", "email_subscribe": "opted_in"}])
     caller.to("u-2", "u-4", {"user_alias": {"alias_label": "crm_id", "alias_name": "crm-1001"}})
     page = caller.http.get("/").text
     for text in ("Aoife O&#39;Brien", "陽翔", "نور", "Your weekly offer", "Airflow", "Read only", "203.0.113.0/24"):

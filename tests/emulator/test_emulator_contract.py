@@ -5,8 +5,9 @@ import dataclasses
 import pytest
 from emulator_support import LIST, SEND, WEEKLY
 
+from airflow_provider_braze.emulator.channel_rules import FIELD_RULES
 from airflow_provider_braze.emulator.handlers import HANDLERS
-from airflow_provider_braze.emulator.rules import BODY_RULES, NOT_JUDGED_HERE, OBJECT_RULES, RECIPIENT_RULES
+from airflow_provider_braze.emulator.rulebook import BODY_RULES, NOT_JUDGED_HERE, OBJECT_RULES, RECIPIENT_RULES
 from airflow_provider_braze.emulator.specification import Field, load_contract
 from airflow_provider_braze.emulator.validation import Validator
 
@@ -259,8 +260,9 @@ def test_every_rule_function_is_named_by_the_contract():
     of_objects = {
         rule if "#" in rule else f"{one.name}.{rule}" for one in contract.objects.values() for rule in one.rule_ids
     }
-    assert {*BODY_RULES, *RECIPIENT_RULES} <= of_endpoints
-    assert {*OBJECT_RULES, *NOT_JUDGED_HERE} <= of_objects | of_endpoints | {"recipient.prioritization"}
+    of_fields = {rule for rules in FIELD_RULES.values() for rule in rules}
+    assert {rule.rpartition(".")[2] for rule in (*BODY_RULES, *RECIPIENT_RULES)} <= of_endpoints
+    assert {*OBJECT_RULES, *NOT_JUDGED_HERE} <= of_objects | of_endpoints | of_fields
 
 
 @pytest.mark.parametrize("change", ["rule", "limit"])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from datetime import datetime
+from typing import Annotated, Any, NoReturn
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     GetPydanticSchema,
@@ -27,7 +30,7 @@ SEND_ID_CHARACTERS = 64
 
 
 # Keeps fields that Braze adds tomorrow, and never shows values in errors.
-OPEN = ConfigDict(extra="allow", hide_input_in_errors=True)
+OPEN = ConfigDict(extra="allow", hide_input_in_errors=True, serialize_by_alias=True)
 
 
 class BrazeModel(BaseModel):
@@ -62,15 +65,65 @@ UserId = Annotated[Annotated[StrictStr, Field(min_length=1)] | StrictInt, GetPyd
 NonEmpty = Annotated[StrictStr, Field(min_length=1)]
 
 
+def _as_text(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def parse_time(text: str) -> datetime:
+    """Read a date with a time of day in ISO 8601.
+
+    :raises ValueError: it is none; a date alone is none either, since midnight is seldom meant.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError("must be a date and time in ISO 8601, such as 2031-04-07T09:00:00Z") from None
+    if len(text) <= len("2031-04-07"):
+        raise ValueError("has no time of day: give a date and time in ISO 8601, such as 2031-04-07T09:00:00Z")
+    return moment
+
+
+def _check_time(text: str) -> str:
+    parse_time(text)
+    return text
+
+
+# A text is sent as it came, a datetime as ISO 8601.
+DateTime = Annotated[StrictStr, BeforeValidator(_as_text), AfterValidator(_check_time)]
+
+
 def json_size(value: Any) -> int:
     """Bytes that a value takes as JSON in UTF-8.
 
     :raises ValueError: it holds something that JSON cannot express.
     """
+    return len(write_json(value))
+
+
+def write_json(value: Any) -> bytes:
+    """Write a value as JSON in UTF-8.
+
+    :raises ValueError: it holds something that JSON cannot express.
+    """
     try:
-        return len(to_json(value))
+        text = to_json(value, inf_nan_mode="constants")
     except (PydanticSerializationError, RecursionError) as error:
         raise ValueError(f"cannot be written as JSON: {error}") from None
+    check_numbers(text)
+    return text
+
+
+def check_numbers(text: bytes) -> None:
+    """Refuse NaN and infinity in JSON: as a null, which they would become, they could remove an attribute.
+
+    :raises ValueError: the text holds one.
+    """
+    if b"NaN" in text or b"Infinity" in text:
+        json.loads(text, parse_constant=_refuse_number)
+
+
+def _refuse_number(name: str) -> NoReturn:
+    raise ValueError(f"holds {name}, which JSON cannot express: leave the value out where it is missing")
 
 
 def check_properties_size(value: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -79,6 +132,18 @@ def check_properties_size(value: Mapping[str, Any]) -> Mapping[str, Any]:
     if size > PROPERTIES_BYTES:
         raise ValueError(f"is {size} bytes of JSON, Braze takes at most {PROPERTIES_BYTES} (50 KB)")
     return value
+
+
+Properties = Annotated[dict[str, Any], AfterValidator(check_properties_size)]
+SendId = Annotated[
+    StrictStr,
+    Field(min_length=1, max_length=SEND_ID_CHARACTERS),
+    AfterValidator(lambda text: text if text.isascii() else _refuse("may hold ASCII characters only")),
+]
+
+
+def _refuse(problem: str) -> NoReturn:
+    raise ValueError(problem)
 
 
 def problems_of(error: ValidationError) -> list[str]:

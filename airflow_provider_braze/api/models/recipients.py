@@ -6,9 +6,10 @@ https://www.braze.com/docs/api/objects_filters/user_alias_object/.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from datetime import date
+from typing import Annotated, Any, Literal, NoReturn
 
-from pydantic import AfterValidator, Field, StrictBool, StrictStr, with_config
+from pydantic import AfterValidator, Field, StrictBool, StrictStr, ValidationError, with_config
 from typing_extensions import TypedDict
 
 from airflow_provider_braze.api.models.common import (
@@ -20,17 +21,13 @@ from airflow_provider_braze.api.models.common import (
     UserId,
     byte_limit,
     json_size,
+    problems_of,
 )
 
 IDENTIFIERS = ("external_user_id", "user_alias", "email", "braze_id")
 ARRAY_ELEMENTS = 500
 OBJECT_ARRAY_BYTES = 100_000
-_SUBSCRIPTION = ("opted_in", "subscribed", "unsubscribed")
-_ENUMS: dict[str, tuple[str | None, ...]] = {
-    "gender": ("M", "F", "O", "N", "P", None),
-    "email_subscribe": _SUBSCRIPTION,
-    "push_subscribe": _SUBSCRIPTION,
-}
+Subscription = Literal["opted_in", "subscribed", "unsubscribed"]
 Prioritization = Literal["identified", "unidentified", "most_recently_updated", "least_recently_updated"]
 
 
@@ -50,19 +47,61 @@ class Attachment(BrazeModel):
     basic_auth_credential: StrictStr | None = None
 
 
+class SubscriptionGroup(BrazeModel):
+    """A user's state in a subscription group."""
+
+    subscription_group_id: NonEmpty
+    subscription_state: Literal["subscribed", "unsubscribed"]
+    use_double_opt_in_logic: StrictBool | None = None
+
+
+class UserAttributes(BrazeModel):
+    """What Braze documents of the attributes it knows; all others may be anything, and a null removes any."""
+
+    external_id: Annotated[StrictStr, byte_limit(USER_ID_BYTES)] | None = None
+    user_alias: UserAlias | None = None
+    braze_id: StrictStr | None = None
+    email: StrictStr | None = None
+    phone: StrictStr | None = None
+    update_existing_only: Annotated[StrictBool | None, Field(alias="_update_existing_only")] = None
+    push_token_import: StrictBool | None = None
+    first_name: StrictStr | None = None
+    last_name: StrictStr | None = None
+    gender: Literal["M", "F", "O", "N", "P"] | None = None
+    dob: Annotated[StrictStr, AfterValidator(lambda text: text if _is_date(text) else _refuse_date())] | None = None
+    country: StrictStr | None = None
+    home_city: StrictStr | None = None
+    language: StrictStr | None = None
+    email_subscribe: Subscription | None = None
+    push_subscribe: Subscription | None = None
+    subscription_groups: list[SubscriptionGroup] | None = None
+    push_tokens: list[dict[str, Any]] | None = None
+
+
 def check_attributes(attributes: dict[str, Any]) -> dict[str, Any]:
-    """Hold profile attributes against the documented values and sizes; a null removes an attribute and is kept."""
-    if attributes.get("external_id") is not None and attributes.get("user_alias") is not None:
+    """Hold profile attributes against the documented types and sizes, and give them back with their nulls."""
+    try:
+        known = UserAttributes.model_validate(attributes)
+    except ValidationError as error:
+        raise ValueError("; ".join(problems_of(error))) from None
+    if known.external_id is not None and known.user_alias is not None:
         raise ValueError("holds both external_id and user_alias, which exclude each other")
-    if len(str(attributes.get("external_id") or "").encode()) > USER_ID_BYTES:
-        raise ValueError(f"external_id is longer than {USER_ID_BYTES} bytes")
-    for name, allowed in _ENUMS.items():
-        if name in attributes and attributes[name] not in (*allowed, None):
-            raise ValueError(f"{name} must be one of {', '.join(map(str, allowed))}")
+    json_size(attributes)
     for name, value in attributes.items():
         if isinstance(value, list):
             _check_array(name, value)
     return attributes
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return len(text) == len("2031-04-07") and bool(date.fromisoformat(text))
+    except ValueError:
+        return False
+
+
+def _refuse_date() -> NoReturn:
+    raise ValueError("must be a date as YYYY-MM-DD")
 
 
 def _check_array(name: str, value: list[Any]) -> None:
@@ -86,6 +125,8 @@ class RecipientFields(TypedDict, total=False):
     braze_id: NonEmpty | None
     prioritization: Annotated[list[Prioritization], Field(min_length=1)] | None
     trigger_properties: dict[str, Any] | None
+    context: dict[str, Any] | None
+    canvas_entry_properties: dict[str, Any] | None
     send_to_existing_only: StrictBool | None
     attributes: Attributes | None
 
@@ -109,15 +150,37 @@ def check_recipient(recipient: RecipientFields) -> RecipientFields:
 Recipient = Annotated[RecipientFields, AfterValidator(check_recipient)]
 
 
+def check_person(person: RecipientFields) -> RecipientFields:
+    """Hold somebody against the calls that send one content to all."""
+    given = [name for name, value in person.items() if value is not None]
+    if given not in (["external_user_id"], ["user_alias"]):
+        raise ValueError(
+            f"has {', '.join(given)}: everybody gets the same content here, so give external_user_id or user_alias, "
+            "and nothing else"
+        )
+    return person
+
+
+def check_user(person: RecipientFields) -> RecipientFields:
+    """Hold somebody against the calls that know external user ids only."""
+    if person.get("external_user_id") is None:
+        raise ValueError("has no external_user_id, which is all that this call takes")
+    return check_person(person)
+
+
+Person = Annotated[Recipient, AfterValidator(check_person)]
+User = Annotated[Recipient, AfterValidator(check_user)]
+
+
 def identity_of(recipient: RecipientFields) -> str:
     """Give one text per person: 7 and "7" are the same external id, e-mail addresses ignore case."""
     user_id = recipient.get("external_user_id")
     if user_id is not None:
         return f"u{user_id}"
     if email := recipient.get("email"):
-        return f"e{email.strip().casefold()}"
+        return f"e{email.strip().lower()}"
     if alias := recipient.get("user_alias"):
-        return f"a{alias['alias_label']}\0{alias['alias_name']}"
+        return f"a{len(alias['alias_label'])}:{alias['alias_label']}{alias['alias_name']}"
     return f"b{recipient.get('braze_id')}"
 
 

@@ -12,9 +12,18 @@ class Accepted(BrazeModel):
 
     message: str | None = None
     dispatch_id: str | None = None
+    schedule_id: str | None = None
     send_id: str | None = None
     notice: str | None = None
     errors: list[Any] | None = None
+
+
+class Transactional(BrazeModel):
+    """A transactional e-mail was taken on; what becomes of it arrives by a postback that the dashboard configures."""
+
+    dispatch_id: str | None = None
+    status: str | None = None
+    metadata: dict[str, Any] | None = None
 
 
 class Listing(BrazeModel):

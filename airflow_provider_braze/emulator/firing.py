@@ -1,0 +1,98 @@
+"""Fires the schedules whose time has come. Called before anything looks, so that no thread has to wait for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from airflow_provider_braze.emulator.contents import of_messages, of_program
+from airflow_provider_braze.emulator.dashboard import Program
+from airflow_provider_braze.emulator.profiles import Profile
+from airflow_provider_braze.emulator.programs import audiences_of
+from airflow_provider_braze.emulator.scheduling import Scheduled, zone_of
+from airflow_provider_braze.emulator.sending import Shipment, Timing, deliver, named_people
+from airflow_provider_braze.emulator.state import State
+
+
+def shipment_of(
+    state: State, program: Program | None, body: Mapping[str, Any], dispatch_id: str, **more: Any
+) -> Shipment:
+    """What a send or schedule request asks for."""
+    messages = body.get("messages")
+    by_program = messages is None and program is not None
+    return Shipment(
+        source=of_program(program) if by_program and program else of_messages(messages or {}, program),
+        body=body,
+        dispatch_id=dispatch_id,
+        audiences=audiences_of(state, program, body),
+        subscription=body.get("recipient_subscription_state") or "subscribed",
+        send_key=state.send_ids.key(body.get("send_id"), body.get("campaign_id")),
+        **{"send_id": body.get("send_id"), **more},
+    )
+
+
+def catch_up(state: State) -> None:
+    """Deliver what became due since the last look; each message carries the time it was due at."""
+    now = state.clock.now()
+    due = state.schedules.due(now)
+    for scheduled in due:
+        _fire(state, scheduled, now)
+    if due:
+        state.schedules.settle()
+        state.touch()
+
+
+def _fire(state: State, scheduled: Scheduled, now: float) -> None:
+    """The campaign or Canvas counts as it is now: one that was paused since then reaches nobody."""
+    program = _program(state, scheduled)
+    gone = program is None and scheduled.program_id is not None
+    if not (gone or scheduled.blocked or (program is not None and program.notice)):
+        shipment = shipment_of(
+            state,
+            program,
+            scheduled.body,
+            scheduled.dispatch_id,
+            schedule_id=scheduled.id,
+            withheld=scheduled.withheld,
+        )
+        asked: set[str] = set()
+        scheduled.reached += len(deliver(state, shipment, _timing(scheduled, now, asked)))
+        scheduled.asked |= asked
+    if now >= _end(state, scheduled):
+        state.schedules.end(scheduled, "fired", min(now, scheduled.when.last))
+    elif scheduled.reached:
+        scheduled.state = "sending"
+
+
+def _program(state: State, scheduled: Scheduled) -> Program | None:
+    if scheduled.program_id is None:
+        return None
+    known: Mapping[str, Program] = state.workspace.canvases if scheduled.kind == "canvas" else state.workspace.campaigns
+    return known.get(scheduled.program_id)
+
+
+def _timing(scheduled: Scheduled, now: float, asked: set[str]) -> Timing:
+    """A local time that had passed for somebody before it was scheduled passes them by: late is the wrong hour."""
+    when = scheduled.when
+    if not when.in_local_time:
+        return lambda _profile, _attributes: when.due
+
+    def timing(profile: Profile, attributes: Mapping[str, Any]) -> float | None:
+        due = when.due_in(zone_of({**profile.attributes, **attributes}, when.zone))
+        if due > now or due < scheduled.created or profile.identity in scheduled.asked:
+            return None
+        asked.add(profile.identity)
+        return due
+
+    return timing
+
+
+def _end(state: State, scheduled: Scheduled) -> float:
+    """When nobody can be due any more."""
+    when = scheduled.when
+    people = named_people(scheduled.body)
+    if not when.in_local_time or not people:
+        return when.last
+    profiles = state.workspace.profiles
+    facts = [{**getattr(profiles.find(one), "attributes", {}), **(one.get("attributes") or {})} for one in people]
+    return max(when.due_in(zone_of(known, when.zone)) for known in facts)

@@ -1,0 +1,217 @@
+"""Operators that schedule messages, change and delete what is scheduled, and list what Braze is about to send."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_braze.operators.addressed import CampaignOperator, CanvasOperator, MessagesOperator
+from airflow_provider_braze.operators.base import BrazeBaseOperator, BrazeCallOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+When = Mapping[str, Any] | datetime | str
+
+
+class Scheduled(BrazeBaseOperator):
+    """For calls with a schedule.
+
+    :param schedule: when: a ``datetime`` with a time zone, an ISO 8601 text with one, or Braze's schedule object
+        ``{"time": ..., "in_local_time": True}``. Only with ``in_local_time`` or ``at_optimal_time`` the time must have
+        no zone. A time that is past is refused. (templated)
+    """
+
+    def __init__(self, *, schedule: When | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.schedule = schedule
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """The fields that were given, the schedule as Braze's object."""
+        from airflow_provider_braze.hooks.errors import airflow_errors
+        from airflow_provider_braze.operators.when import schedule_object
+
+        with airflow_errors():
+            when = {} if self.schedule is None else {"schedule": schedule_object(self.endpoint, self.schedule)}
+            return super().payload | when
+
+
+class BrazeScheduleCampaignOperator(Scheduled, CampaignOperator):
+    """Schedule an API-triggered campaign for recipients of any number; returns the report with all ``schedule_ids``.
+
+    Rules: https://www.braze.com/docs/api/endpoints/messaging/schedule_messages/post_schedule_triggered_campaigns/.
+    The key needs the permission ``campaigns.trigger.schedule.create``.
+    """
+
+    endpoint = "campaigns_trigger_schedule_create"
+    template_fields: Sequence[str] = (*CampaignOperator.template_fields, "schedule")
+
+
+class BrazeScheduleCanvasOperator(Scheduled, CanvasOperator):
+    """Schedule a Canvas entry for recipients of any number; returns the report with all ``schedule_ids``.
+
+    Rules: https://www.braze.com/docs/api/endpoints/messaging/schedule_messages/post_schedule_triggered_canvases/.
+    The key needs the permission ``canvas.trigger.schedule.create``.
+    """
+
+    endpoint = "canvas_trigger_schedule_create"
+    template_fields: Sequence[str] = (*CanvasOperator.template_fields, "schedule")
+
+
+class BrazeScheduleMessagesOperator(Scheduled, MessagesOperator):
+    """Schedule messages whose content comes with the call; returns the report with all ``schedule_ids``.
+
+    Rules: https://www.braze.com/docs/api/endpoints/messaging/schedule_messages/post_schedule_messages/.
+    The key needs the permission ``messages.schedule.create``.
+
+    :param override_messaging_limits: whether the workspace's frequency caps do not apply.
+    """
+
+    endpoint = "messages_schedule_create"
+    payload_fields = (*MessagesOperator.payload_fields, "override_messaging_limits")
+    template_fields: Sequence[str] = (*MessagesOperator.template_fields, "schedule")
+
+    def __init__(self, *, override_messaging_limits: bool | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.override_messaging_limits = override_messaging_limits
+
+
+class ByScheduleId(BrazeBaseOperator):
+    """For one call per schedule id; returns ``{"schedule_ids": [...], "requests": n}``.
+
+    All ids are tried; the task fails at the end where one of them was refused.
+
+    :param schedule_id: one id, or a list, such as ``create.output["schedule_ids"]``. (templated)
+    """
+
+    template_fields: Sequence[str] = (*BrazeBaseOperator.template_fields, "schedule_id")
+
+    def __init__(self, *, schedule_id: str | Iterable[str], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.schedule_id = schedule_id
+
+    def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002
+        """Call once per id."""
+        from airflow_provider_braze.operators.when import call_per_schedule
+
+        return call_per_schedule(self.hook, self.endpoint, self.payload, self.schedule_id, self.log)
+
+
+class _OfCampaign(ByScheduleId):
+    """For schedules of a campaign.
+
+    :param campaign_id: API identifier of the campaign. (templated)
+    """
+
+    payload_fields: Sequence[str] = ("campaign_id",)
+    template_fields: Sequence[str] = (*ByScheduleId.template_fields, "campaign_id")
+
+    def __init__(self, *, campaign_id: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.campaign_id = campaign_id
+
+
+class _OfCanvas(ByScheduleId):
+    """For schedules of a Canvas.
+
+    :param canvas_id: API identifier of the Canvas. (templated)
+    """
+
+    payload_fields: Sequence[str] = ("canvas_id",)
+    template_fields: Sequence[str] = (*ByScheduleId.template_fields, "canvas_id")
+
+    def __init__(self, *, canvas_id: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.canvas_id = canvas_id
+
+
+class BrazeUpdateScheduledCampaignOperator(Scheduled, _OfCampaign):
+    """Give scheduled campaigns another time. The new schedule replaces the old one, its flags too.
+
+    Rules:
+    https://www.braze.com/docs/api/endpoints/messaging/schedule_messages/post_update_scheduled_triggered_campaigns/.
+    The key needs the permission ``campaigns.trigger.schedule.update``.
+    """
+
+    endpoint = "campaigns_trigger_schedule_update"
+    template_fields: Sequence[str] = (*_OfCampaign.template_fields, "schedule")
+
+
+class BrazeUpdateScheduledCanvasOperator(Scheduled, _OfCanvas):
+    """Give scheduled Canvas entries another time. The new schedule replaces the old one, its flags too.
+
+    Rules: https://www.braze.com/docs/api/endpoints/messaging/schedule_messages/post_update_scheduled_triggered_canvases/.
+    The key needs the permission ``canvas.trigger.schedule.update``.
+    """
+
+    endpoint = "canvas_trigger_schedule_update"
+    template_fields: Sequence[str] = (*_OfCanvas.template_fields, "schedule")
+
+
+class BrazeUpdateScheduledMessagesOperator(Scheduled, ByScheduleId):
+    """Change the time or the content of scheduled messages; whom they go to cannot be changed.
+
+    Rules: https://www.braze.com/docs/api/endpoints/messaging/schedule_messages/post_update_scheduled_messages/.
+    The key needs the permission ``messages.schedule.update``.
+
+    :param messages: the new content, one object per channel. (templated)
+    """
+
+    endpoint = "messages_schedule_update"
+    payload_fields = ("messages",)
+    template_fields: Sequence[str] = (*ByScheduleId.template_fields, "schedule", "messages")
+
+    def __init__(self, *, messages: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.messages = messages
+
+
+class BrazeDeleteScheduledCampaignOperator(_OfCampaign):
+    """Delete scheduled campaigns; close to their time that may come too late.
+
+    Rules:
+    https://www.braze.com/docs/api/endpoints/messaging/schedule_messages/post_delete_scheduled_triggered_messages/.
+    The key needs the permission ``campaigns.trigger.schedule.delete``. Without any id there is nothing to do.
+    """
+
+    endpoint = "campaigns_trigger_schedule_delete"
+
+
+class BrazeDeleteScheduledCanvasOperator(_OfCanvas):
+    """Delete scheduled Canvas entries; close to their time that may come too late.
+
+    Rules: https://www.braze.com/docs/api/endpoints/messaging/schedule_messages/post_delete_scheduled_triggered_canvases/.
+    The key needs the permission ``canvas.trigger.schedule.delete``. Without any id there is nothing to do.
+    """
+
+    endpoint = "canvas_trigger_schedule_delete"
+
+
+class BrazeDeleteScheduledMessagesOperator(ByScheduleId):
+    """Delete scheduled messages.
+
+    Rules: https://www.braze.com/docs/api/endpoints/messaging/schedule_messages/post_delete_scheduled_messages/.
+    The key needs the permission ``messages.schedule.delete``. Without any id there is nothing to do.
+    """
+
+    endpoint = "messages_schedule_delete"
+
+
+class BrazeListScheduledBroadcastsOperator(BrazeCallOperator):
+    """List the campaigns and Canvases that the dashboard has scheduled until a time, under ``scheduled_broadcasts``.
+
+    Rules: https://www.braze.com/docs/api/endpoints/messaging/schedule_messages/get_messages_scheduled/.
+    The key needs the permission ``messages.schedule_broadcasts``. Schedules made through the API are not in it.
+
+    :param end_time: until when, as a ``datetime`` or ISO 8601 text; Braze takes it as midnight UTC. (templated)
+    """
+
+    endpoint = "messages_scheduled_broadcasts"
+    payload_fields = ("end_time",)
+    template_fields: Sequence[str] = (*BrazeCallOperator.template_fields, "end_time")
+
+    def __init__(self, *, end_time: datetime | str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.end_time = end_time

@@ -1,0 +1,6 @@
+import pytest
+
+
+@pytest.fixture
+def braze_emulator_seed():
+    return {"users": []}
