@@ -23,14 +23,14 @@ def _isolate() -> Path:
         raise RuntimeError("Airflow was imported before tests/conftest.py could give it a home of its own")
     home = Path(tempfile.mkdtemp(prefix="braze-provider-tests-"))
     atexit.register(shutil.rmtree, home, ignore_errors=True)
-    for name in [name for name in os.environ if name.startswith("AIRFLOW_")]:
-        del os.environ[name]
+    for name in list(os.environ):
+        if name.startswith("AIRFLOW_") or name.lower().endswith("_proxy"):
+            del os.environ[name]
     os.environ |= {
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(REPO / "dags_examples"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
-        "NO_PROXY": "127.0.0.1,localhost",
     }
     return home
 

@@ -53,8 +53,7 @@ def read_answer(endpoint: Endpoint, answer: Answer, *secrets: str) -> dict[str, 
     message = mask(_words(answer, body), *secrets)
     if answer.status >= 500 and answer.status not in _ERRORS:
         raise BrazeUnknownOutcomeError(
-            f"{endpoint.name}: the answer was {answer.status} ({message}): something between here and Braze gave up "
-            "waiting, Braze may have acted on the request or not"
+            f"{endpoint.name}: the answer was {answer.status} ({message}), something on the way gave up waiting"
         )
     error = _ERRORS.get(answer.status, BrazeBadRequestError)
     wait = retry_after(answer.headers)
@@ -64,8 +63,8 @@ def read_answer(endpoint: Endpoint, answer: Answer, *secrets: str) -> dict[str, 
 def _agreed(endpoint: Endpoint, answer: Answer, body: dict[str, Any] | None, *secrets: str) -> dict[str, Any]:
     if body is None:
         raise BrazeUnknownOutcomeError(
-            f"{endpoint.name}: the answer was {answer.status}, but {mask(_words(answer, body), *secrets)}: it cannot "
-            "be told whether Braze took the request. Is the connection's host Braze's REST endpoint?"
+            f"{endpoint.name}: the answer was {answer.status}, but {mask(_words(answer, body), *secrets)} (is the "
+            "connection's host Braze's REST endpoint?)"
         )
     message, refused = body.get("message"), None
     if isinstance(message, str):

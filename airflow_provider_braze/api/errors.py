@@ -68,7 +68,14 @@ class BrazeConnectError(BrazeError):
 
 
 class BrazeUnknownOutcomeError(BrazeError):
-    """The request went out and no readable answer came back: Braze may or may not have acted on it."""
+    """The request went out and no readable answer came back: Braze may or may not have acted on it.
+
+    :param reason: what happened, without the conclusion.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"{reason}: Braze may have acted on the request or not")
 
 
 class BrazeResponseError(BrazeError):

@@ -209,9 +209,7 @@ def _connect_error(error: Exception) -> BrazeConnectError:
 
 
 def _lost_error(error: Exception) -> BrazeUnknownOutcomeError:
-    return BrazeUnknownOutcomeError(
-        f"The request was sent and its answer was lost ({_describe(error)}): Braze may have acted on it or not"
-    )
+    return BrazeUnknownOutcomeError(f"The request was sent and its answer was lost ({_describe(error)})")
 
 
 def _describe(error: Exception) -> str:

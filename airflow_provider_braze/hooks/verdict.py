@@ -33,8 +33,8 @@ _TEXTS: dict[type[BrazeError], str] = {
     BrazeServerError: "Braze has trouble at the moment; try again later.",
     BrazeConnectError: f"Wrong host, or no way to it from here. Use {_REST_HOST}.",
     BrazeUnknownOutcomeError: (
-        f"Wrong host, or a slow one: no answer of Braze's REST API came back in time. Use {_REST_HOST}, and look at the "
-        "connection's timeout."
+        f"Wrong host, or a slow one: no answer of Braze's REST API came back in time. Use {_REST_HOST}, and look at "
+        "the connection's timeout."
     ),
 }
 
@@ -46,4 +46,6 @@ def verdict(error: BrazeError) -> str:
     text = next((text for kind, text in _TEXTS.items() if isinstance(error, kind)), None)
     if isinstance(error, BrazeResponseError):
         return f'{text or "Braze refused the test call."} It said: "{error.message}".'
+    if isinstance(error, BrazeUnknownOutcomeError):
+        return f"{text} What happened: {error.reason}."
     return text or str(error)

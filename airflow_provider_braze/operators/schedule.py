@@ -2,40 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_provider_braze.operators.addressed import CampaignOperator, CanvasOperator, MessagesOperator
-from airflow_provider_braze.operators.base import BrazeBaseOperator, BrazeCallOperator
-
-if TYPE_CHECKING:
-    from airflow.sdk import Context
-
-When = Mapping[str, Any] | datetime | str
-
-
-class Scheduled(BrazeBaseOperator):
-    """For calls with a schedule.
-
-    :param schedule: when: a ``datetime`` with a time zone, an ISO 8601 text with one, or Braze's schedule object
-        ``{"time": ..., "in_local_time": True}``. Only with ``in_local_time`` or ``at_optimal_time`` the time must have
-        no zone. A time that is past is refused. (templated)
-    """
-
-    def __init__(self, *, schedule: When | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.schedule = schedule
-
-    @property
-    def payload(self) -> dict[str, Any]:
-        """The fields that were given, the schedule as Braze's object."""
-        from airflow_provider_braze.hooks.errors import airflow_errors
-        from airflow_provider_braze.operators.when import schedule_object
-
-        with airflow_errors():
-            when = {} if self.schedule is None else {"schedule": schedule_object(self.endpoint, self.schedule)}
-            return super().payload | when
+from airflow_provider_braze.operators.base import BrazeCallOperator
+from airflow_provider_braze.operators.scheduled import ByScheduleId, OfCampaign, OfCanvas, Scheduled
 
 
 class BrazeScheduleCampaignOperator(Scheduled, CampaignOperator):
@@ -78,56 +51,7 @@ class BrazeScheduleMessagesOperator(Scheduled, MessagesOperator):
         self.override_messaging_limits = override_messaging_limits
 
 
-class ByScheduleId(BrazeBaseOperator):
-    """For one call per schedule id; returns ``{"schedule_ids": [...], "requests": n}``.
-
-    All ids are tried; the task fails at the end where one of them was refused.
-
-    :param schedule_id: one id, or a list, such as ``create.output["schedule_ids"]``. (templated)
-    """
-
-    template_fields: Sequence[str] = (*BrazeBaseOperator.template_fields, "schedule_id")
-
-    def __init__(self, *, schedule_id: str | Iterable[str], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.schedule_id = schedule_id
-
-    def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002
-        """Call once per id."""
-        from airflow_provider_braze.operators.when import call_per_schedule
-
-        return call_per_schedule(self.hook, self.endpoint, self.payload, self.schedule_id, self.log)
-
-
-class _OfCampaign(ByScheduleId):
-    """For schedules of a campaign.
-
-    :param campaign_id: API identifier of the campaign. (templated)
-    """
-
-    payload_fields: Sequence[str] = ("campaign_id",)
-    template_fields: Sequence[str] = (*ByScheduleId.template_fields, "campaign_id")
-
-    def __init__(self, *, campaign_id: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.campaign_id = campaign_id
-
-
-class _OfCanvas(ByScheduleId):
-    """For schedules of a Canvas.
-
-    :param canvas_id: API identifier of the Canvas. (templated)
-    """
-
-    payload_fields: Sequence[str] = ("canvas_id",)
-    template_fields: Sequence[str] = (*ByScheduleId.template_fields, "canvas_id")
-
-    def __init__(self, *, canvas_id: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.canvas_id = canvas_id
-
-
-class BrazeUpdateScheduledCampaignOperator(Scheduled, _OfCampaign):
+class BrazeUpdateScheduledCampaignOperator(Scheduled, OfCampaign):
     """Give scheduled campaigns another time. The new schedule replaces the old one, its flags too.
 
     Rules:
@@ -136,10 +60,10 @@ class BrazeUpdateScheduledCampaignOperator(Scheduled, _OfCampaign):
     """
 
     endpoint = "campaigns_trigger_schedule_update"
-    template_fields: Sequence[str] = (*_OfCampaign.template_fields, "schedule")
+    template_fields: Sequence[str] = (*OfCampaign.template_fields, "schedule")
 
 
-class BrazeUpdateScheduledCanvasOperator(Scheduled, _OfCanvas):
+class BrazeUpdateScheduledCanvasOperator(Scheduled, OfCanvas):
     """Give scheduled Canvas entries another time. The new schedule replaces the old one, its flags too.
 
     Rules: https://www.braze.com/docs/api/endpoints/messaging/schedule_messages/post_update_scheduled_triggered_canvases/.
@@ -147,7 +71,7 @@ class BrazeUpdateScheduledCanvasOperator(Scheduled, _OfCanvas):
     """
 
     endpoint = "canvas_trigger_schedule_update"
-    template_fields: Sequence[str] = (*_OfCanvas.template_fields, "schedule")
+    template_fields: Sequence[str] = (*OfCanvas.template_fields, "schedule")
 
 
 class BrazeUpdateScheduledMessagesOperator(Scheduled, ByScheduleId):
@@ -168,7 +92,7 @@ class BrazeUpdateScheduledMessagesOperator(Scheduled, ByScheduleId):
         self.messages = messages
 
 
-class BrazeDeleteScheduledCampaignOperator(_OfCampaign):
+class BrazeDeleteScheduledCampaignOperator(OfCampaign):
     """Delete scheduled campaigns; close to their time that may come too late.
 
     Rules:
@@ -179,7 +103,7 @@ class BrazeDeleteScheduledCampaignOperator(_OfCampaign):
     endpoint = "campaigns_trigger_schedule_delete"
 
 
-class BrazeDeleteScheduledCanvasOperator(_OfCanvas):
+class BrazeDeleteScheduledCanvasOperator(OfCanvas):
     """Delete scheduled Canvas entries; close to their time that may come too late.
 
     Rules: https://www.braze.com/docs/api/endpoints/messaging/schedule_messages/post_delete_scheduled_triggered_canvases/.

@@ -253,7 +253,7 @@ def mutate(draw, parent, key, body):
 
 
 @settings(
-    max_examples=400,
+    max_examples=1000,
     derandomize=True,
     database=None,
     deadline=timedelta(seconds=2),

@@ -101,7 +101,7 @@ def test_a_valid_example_passes_through_unchanged(judges, name, body):
     assert model.model_dump(mode="json", exclude_none=True, by_alias=True) == body
     in_the_path = dict.fromkeys(re.findall(r"{(\w+)}", ENDPOINTS[name].path), "c")
     assert judges.models(name, {**in_the_path, **body}) is None
-    if name in HANDLERS:
+    if name in HANDLERS and not in_the_path and "schedule_id" not in body:  # those name what was made before
         assert judges.emulator(name, body) is None
 
 

@@ -67,11 +67,6 @@ def test_the_entry_point_leads_to_it():
     assert point.load()() == INFO
 
 
-def test_the_metadata_names_the_documentation():
-    urls = metadata.metadata(DISTRIBUTION).get_all("Project-URL") or []
-    assert [url for url in urls if url.startswith("Documentation, https://")], f"Project-URL has {urls}"
-
-
 def test_the_installed_version_is_the_packages():
     assert metadata.version(DISTRIBUTION) == airflow_provider_braze.__version__
 

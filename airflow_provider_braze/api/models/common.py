@@ -55,13 +55,16 @@ def _one_message(source: Any, handler: Any) -> CoreSchema:
     schema: Any = handler(source)
     problem = {
         "custom_error_type": "user_id",
-        "custom_error_message": "must be a text that is not empty, or a whole number",
+        "custom_error_message": "must be a text that is not blank, or a whole number",
     }
     return {**schema, **problem}
 
 
+_NOT_BLANK = r"\S"
+
 # Real callers post integer ids: they are kept as they come, booleans and decimals are not ids.
-UserId = Annotated[Annotated[StrictStr, Field(min_length=1)] | StrictInt, GetPydanticSchema(_one_message)]
+UserId = Annotated[Annotated[StrictStr, Field(pattern=_NOT_BLANK)] | StrictInt, GetPydanticSchema(_one_message)]
+Named = Annotated[StrictStr, Field(pattern=_NOT_BLANK)]
 NonEmpty = Annotated[StrictStr, Field(min_length=1)]
 
 

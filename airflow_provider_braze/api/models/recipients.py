@@ -17,6 +17,7 @@ from airflow_provider_braze.api.models.common import (
     OPEN,
     USER_ID_BYTES,
     BrazeModel,
+    Named,
     NonEmpty,
     UserId,
     byte_limit,
@@ -120,10 +121,10 @@ class RecipientFields(TypedDict, total=False):
 
     external_user_id: UserId | None
     user_alias: UserAlias | None
-    email: NonEmpty | None
+    email: Named | None
     # The trigger pages do not list braze_id, the recipient page does: one more way to name exactly one person.
-    braze_id: NonEmpty | None
-    prioritization: Annotated[list[Prioritization], Field(min_length=1)] | None
+    braze_id: Named | None
+    prioritization: list[Prioritization] | None
     trigger_properties: dict[str, Any] | None
     context: dict[str, Any] | None
     canvas_entry_properties: dict[str, Any] | None

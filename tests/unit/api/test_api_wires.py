@@ -1,7 +1,6 @@
 """The two ways to Braze: what each says of a request that went wrong, over real sockets."""
 
 import asyncio
-import contextlib
 import gzip
 import json
 import socket
