@@ -23,7 +23,7 @@ from airflow_provider_braze.api.errors import (
     BrazeUnknownOutcomeError,
     mask,
 )
-from airflow_provider_braze.api.quota import retry_after
+from airflow_provider_braze.api.quota import QUOTAS, retry_after
 from airflow_provider_braze.api.wire import Answer
 
 _ERRORS: dict[int, type[BrazeResponseError]] = {
@@ -56,6 +56,8 @@ def read_answer(endpoint: Endpoint, answer: Answer, *secrets: str) -> dict[str, 
             f"{endpoint.name}: the answer was {answer.status} ({message}), something on the way gave up waiting"
         )
     error = _ERRORS.get(answer.status, BrazeBadRequestError)
+    if error is BrazeRateLimitError:
+        message += f" (quota: {QUOTAS[endpoint.quota]})"
     wait = retry_after(answer.headers)
     raise error(endpoint.name, answer.status, message, retry_after=wait, readable=body is not None)
 

@@ -10,6 +10,16 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+QUOTAS: Mapping[str, str] = {
+    "default_hourly": "250,000 a clock hour, shared by the workspace",
+    "sends_id_create_daily": "100 new send ids a day",
+    "transactional": "counts towards the hourly 250,000",
+    "campaigns_data_series": "50,000 a minute",
+    "users_export_ids": "250 a minute",
+}
+"""Braze's quotas by the names that the endpoint table uses; a contract may raise them."""
+BROADCAST_QUOTA = "broadcasts: 250 a minute, 10 a minute for one audience"
+
 _EPOCH_FROM = 1_000_000_000
 LONGEST_WAIT = 3600.0
 """Seconds after which an hourly window has certainly been renewed."""

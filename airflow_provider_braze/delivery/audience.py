@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow_provider_braze.api.errors import mask
 from airflow_provider_braze.delivery.columns import ColumnReader
 from airflow_provider_braze.delivery.errors import BrazeAudienceError
 
@@ -98,17 +99,29 @@ class SqlAudience(Audience):
         connection = stack.enter_context(engine.connect()).execution_options(
             stream_results=True, max_row_buffer=self.fetch_size, no_parameters=True
         )
-        result = connection.exec_driver_sql(self.sql, parameters or None)
+        with self._unquoted():
+            result = connection.exec_driver_sql(self.sql, parameters or None)
         if not result.returns_rows:
             raise BrazeAudienceError(_NO_ROWS)
         return list(result.keys()), result.partitions(self.fetch_size)
+
+    @contextlib.contextmanager
+    def _unquoted(self) -> Iterator[None]:
+        """A driver's own words may quote the parameters, which may be somebody's address."""
+        values = self.parameters.values() if isinstance(self.parameters, Mapping) else self.parameters or ()
+        try:
+            yield
+        except Exception as error:
+            text = mask(str(error), *(str(value) for value in values if len(str(value)) >= 3))
+            raise BrazeAudienceError(f"The query on {self.conn_id!r} failed, nothing was sent: {text}") from None
 
     def _open_plain(
         self, hook: DbApiHook, stack: contextlib.ExitStack, parameters: Any
     ) -> tuple[list[str], Iterator[Sequence[Any]]]:
         connection = stack.enter_context(contextlib.closing(hook.get_conn()))
         cursor = stack.enter_context(contextlib.closing(connection.cursor()))
-        cursor.execute(self.sql, *([parameters] if parameters else []))
+        with self._unquoted():
+            cursor.execute(self.sql, *([parameters] if parameters else []))
         if cursor.description is None:
             raise BrazeAudienceError(_NO_ROWS)
         names = [column[0] for column in cursor.description]
@@ -144,10 +157,16 @@ def as_audience(value: Any, name: str = "recipients") -> Audience:
         return value
     if isinstance(value, str):
         value = _from_json(value, name)
-    if isinstance(value, Mapping | str | bytes | bytearray) or not isinstance(value, Iterable):
+    # A data frame would yield the names of its columns.
+    if (
+        isinstance(value, Mapping | str | bytes | bytearray)
+        or hasattr(value, "to_dict")
+        or not isinstance(value, Iterable)
+    ):
         raise BrazeAudienceError(
             f"{name} is {'nothing' if value is None else f'a {type(value).__name__}'}, nothing was sent. Give a "
-            "list of recipients or ids, an upstream task's output, or an Audience such as SqlAudience."
+            "list of recipients or ids, an upstream task's output, or an Audience such as SqlAudience; a data frame as its "
+            "to_dict('records')."
         )
     return ListAudience(value)
 

@@ -1,7 +1,12 @@
 """The pools of Braze's quota, with a clock that moves."""
 
 import pytest
-from emulator_support import LIST
+from emulator_support import CANVAS, EVERYONE, LIST, PAUSED, PUSH, WEEKLY
+
+from airflow_provider_braze.emulator.handlers import HANDLERS
+from airflow_provider_braze.emulator.specification import load_contract
+
+ENDPOINTS = load_contract().endpoints
 
 
 def left(answer):
@@ -67,3 +72,90 @@ def test_250_broadcasts_a_minute_in_all(braze, caller):
 def test_an_unknown_pool_in_the_seed_is_refused(braze):
     with pytest.raises(ValueError, match="hourly"):
         braze.reset({"rate_limits": {"hourly": 1}})
+
+
+def test_a_hundred_send_ids_a_day(braze, caller):
+    to_next(braze, 86400)
+
+    def make(send_id, campaign_id=WEEKLY):
+        return caller.call("sends_id_create", {"campaign_id": campaign_id, "send_id": send_id})
+
+    first = make("0")
+    assert (first.headers["x-ratelimit-limit"], left(first)) == ("100", 99)
+    assert left(make("0")) == 99, "a repeat makes nothing"
+    assert left(make("0", "nope")) == 99, "nor does a refusal"
+    assert left(make("0", PAUSED)) == 98, "another campaign makes another pair"
+    assert [make(str(n)).status_code for n in range(1, 100)] == [201] * 98 + [429]
+    assert left(caller.http.get(LIST)) == 249_999
+    braze.clock.advance(86400)
+    assert make("99").status_code == 201
+
+
+def test_broadcasts_are_counted_over_all_five_endpoints(braze, caller):
+    braze.reset({"rate_limits": {"broadcast_per_minute": 5}})
+    to_next(braze, 3600)
+    schedule = {"time": "2090-01-01T00:00:00Z"}
+    calls = [
+        ("messages_send", {"segment_id": EVERYONE, "messages": PUSH}),
+        ("campaigns_trigger_send", {"campaign_id": WEEKLY}),
+        ("canvas_trigger_send", {"canvas_id": CANVAS}),
+        ("campaigns_trigger_schedule_create", {"campaign_id": WEEKLY, "schedule": schedule}),
+        ("canvas_trigger_schedule_create", {"canvas_id": CANVAS, "schedule": schedule}),
+    ]
+    answers = [caller.call(name, {"broadcast": True, **body}) for name, body in calls]
+    assert [(answer.status_code, left(answer)) for answer in answers] == [(201, n) for n in (4, 3, 2, 1, 0)]
+    for name, body in calls:
+        assert caller.call(name, {"broadcast": True, **body}).status_code == 429
+    scheduled = {"broadcast": True, "segment_id": EVERYONE, "messages": PUSH, "schedule": schedule}
+    answer = caller.call("messages_schedule_create", scheduled)
+    assert (answer.status_code, left(answer)) == (201, 249_999), "this one has no broadcast limit"
+
+
+def test_ten_a_minute_to_each_segment(braze, caller):
+    to_next(braze, 3600)
+
+    def broadcast(segment_id):
+        body = {"broadcast": True, "segment_id": segment_id, "messages": PUSH}
+        return caller.call("messages_send", body).status_code
+
+    assert [broadcast(EVERYONE) for _ in range(11)] == [201] * 10 + [429]
+    assert broadcast(WEEKLY) == 201
+
+
+@pytest.mark.parametrize(
+    ("endpoint_id", "limit", "seconds"),
+    [("campaigns_data_series", "50000", 60), ("users_export_ids", "250", 60), ("transactional_send", "250000", 3600)],
+)
+def test_pools_of_their_own(braze, caller, endpoint_id, limit, seconds):
+    to_next(braze, 3600)
+    answer = caller.call(endpoint_id, caller.valid(endpoint_id))
+    assert answer.headers["x-ratelimit-limit"] == limit
+    assert left(answer) == int(limit) - 1
+    assert int(answer.headers["x-ratelimit-reset"]) % seconds == 0
+    assert left(caller.http.get(LIST)) == (249_998 if limit == "250000" else 249_999)
+
+
+def test_the_fast_export(braze, caller):
+    to_next(braze, 3600)
+
+    def export(*fields):
+        return caller.call("users_export_ids", {"external_ids": ["u-1"], "fields_to_export": list(fields)})
+
+    assert export("email").headers["x-ratelimit-limit"] == "40"
+    assert export("email", "campaigns_received").headers["x-ratelimit-limit"] == "250"
+    assert export().headers["x-ratelimit-limit"] == "250"
+    braze.reset({"rate_limits": {"users_export_ids": 2500}})
+    assert export("email").headers["x-ratelimit-limit"] == "2500"
+    braze.reset({"rate_limits": {"users_export_ids_fast": 1}})
+    braze.clock.advance(1 - braze.clock.now() % 1)
+    assert [export("email").status_code for _ in range(2)] == [201, 429]
+    braze.clock.advance(1)
+    assert export("email").status_code == 201
+
+
+@pytest.mark.parametrize("endpoint_id", [name for name in HANDLERS if "default_hourly" in ENDPOINTS[name].buckets])
+def test_the_shared_hour(braze, caller, endpoint_id):
+    given = caller.valid(endpoint_id)
+    to_next(braze, 3600)
+    assert left(caller.call(endpoint_id, given)) == 249_999
+    assert left(caller.http.get(LIST)) == 249_998

@@ -25,7 +25,7 @@ _DAYS = {
 _MOMENT = {"after", "before"}
 _CUSTOM = _EXISTENCE | _EQUALITY | _REGEX | _MEMBERSHIP | _ORDER | _DAYS | _MOMENT
 _STATUSES = {"opted_in", "subscribed", "unsubscribed"}
-_DEEPEST = 200
+_DEEPEST = 64
 
 
 def check_audience(audience: dict[str, Any], path: str = "", depth: int = 0) -> dict[str, Any]:

@@ -53,8 +53,12 @@ class TriggerCall(BrazeModel):
         if self.broadcast and self.recipients is not None:
             raise ValueError("broadcast true goes to everybody: it cannot be given together with recipients")
         extra = self.model_extra or {}
-        if self.broadcast and any(extra.get(name) for name in ("external_user_ids", "user_aliases")):
-            raise ValueError("broadcast true cannot be given together with external_user_ids or user_aliases")
+        for name in ("external_user_ids", "user_aliases"):
+            # Were they ignored over there, a call meant for a few would reach everybody in the audience.
+            if self.recipients is None and extra.get(name):
+                raise ValueError(
+                    f"{name} is not known to this endpoint and cannot restrict a broadcast: use recipients"
+                )
         if not self.broadcast and self.recipients is None and self.audience is None:
             raise ValueError("nobody is addressed: give recipients or audience, or write broadcast=true")
         if extra.get("segment_id") is not None:
