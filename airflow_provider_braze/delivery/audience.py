@@ -165,8 +165,8 @@ def as_audience(value: Any, name: str = "recipients") -> Audience:
     ):
         raise BrazeAudienceError(
             f"{name} is {'nothing' if value is None else f'a {type(value).__name__}'}, nothing was sent. Give a "
-            "list of recipients or ids, an upstream task's output, or an Audience such as SqlAudience; a data frame as its "
-            "to_dict('records')."
+            "list of recipients or ids, an upstream task's output, or an Audience such as SqlAudience; a data frame as "
+            "its to_dict('records')."
         )
     return ListAudience(value)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseHook
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from airflow_provider_braze.api.client import AsyncBrazeClient, BrazeClient
 
 TEST_SECONDS = 10.0
+PAGE_ITEMS = 100
 
 
 class BrazeHook(BaseHook):
@@ -103,6 +106,56 @@ class BrazeHook(BaseHook):
         with airflow_errors(_may_be_repeated(endpoint, payload)):
             async with self.get_async_conn() as client:
                 return await client.call(endpoint, payload)
+
+    def campaign_details(self, campaign_id: str) -> dict[str, Any]:
+        """Read a campaign: ``archived``, ``draft``, ``enabled``, ``channels``, ``last_sent`` and more."""
+        return self.call("campaigns_details", {"campaign_id": campaign_id})
+
+    def canvas_details(self, canvas_id: str) -> dict[str, Any]:
+        """Read a Canvas: ``archived``, ``draft``, ``enabled``, ``variants``, ``last_entry`` and more."""
+        return self.call("canvas_details", {"canvas_id": canvas_id})
+
+    def segment_details(self, segment_id: str) -> dict[str, Any]:
+        """Read a segment: ``name``, ``description``, ``tags`` and more."""
+        return self.call("segments_details", {"segment_id": segment_id})
+
+    def campaigns(self, *, include_archived: bool = False) -> Iterator[dict[str, Any]]:
+        """List all campaigns, page by page."""
+        return self._pages("campaigns_list", "campaigns", {"include_archived": include_archived})
+
+    def canvases(self, *, include_archived: bool = False) -> Iterator[dict[str, Any]]:
+        """List all Canvases, page by page."""
+        return self._pages("canvas_list", "canvases", {"include_archived": include_archived})
+
+    def segments(self) -> Iterator[dict[str, Any]]:
+        """List all segments, page by page."""
+        return self._pages("segments_list", "segments", {})
+
+    def campaign_figures(
+        self, campaign_id: str, *, days: int, send_id: str | None = None, ending_at: datetime | str | None = None
+    ) -> list[dict[str, Any]]:
+        """Read a campaign's daily figures, or those of one send of it.
+
+        :param campaign_id: API identifier of the campaign.
+        :param days: how many days, 1 to 100.
+        :param send_id: read the figures of this send; Braze keeps them for 14 days.
+        :param ending_at: the last of the days; now by default.
+        """
+        query = {"campaign_id": campaign_id, "length": days, "send_id": send_id, "ending_at": ending_at}
+        endpoint = "sends_data_series" if send_id else "campaigns_data_series"
+        return list(self.call(endpoint, query).get("data") or [])
+
+    def export_users(self, external_ids: Sequence[str | int], fields: Sequence[str]) -> dict[str, Any]:
+        """Read the profiles of up to 50 users; ids that Braze does not know are in ``invalid_user_ids``."""
+        payload = {"external_ids": [str(user) for user in external_ids], "fields_to_export": list(fields)}
+        return self.call("users_export_ids", payload)
+
+    def _pages(self, endpoint: str, field: str, query: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        for page in count():
+            items = self.call(endpoint, {**query, "page": page}).get(field) or []
+            yield from items
+            if len(items) < PAGE_ITEMS:
+                return
 
     def test_connection(self) -> tuple[bool, str]:
         """Ask Braze for the first page of campaigns, and put what comes back into words."""

@@ -10,7 +10,7 @@ TEXT = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```", TEXT, flags=re.MULTILINE | re.DOTALL)
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def customers(warehouse):
     warehouse(
         "CREATE TABLE customers (customer_id INTEGER, first_name TEXT, points INTEGER, last_order TEXT)",
@@ -21,7 +21,7 @@ def customers(warehouse):
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.strip().splitlines()[-1][:40])
-def test_a_block_of_the_readme_runs(block, run_dag, braze_emulator, customers):
+def test_a_block_of_the_readme_runs(block, run_dag, braze_emulator):
     names = {"__name__": "readme"}
     exec(compile(block, "README.md", "exec"), names)
     ran = False
