@@ -79,9 +79,15 @@ class SqlAudience(Audience):
 
     def recipients(self, values_field: str | None = None) -> Iterator[dict[str, Any]]:
         """Run the query and yield one recipient per row."""
-        from airflow.providers.common.compat.sdk import BaseHook
+        from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
-        hook = BaseHook.get_hook(self.conn_id)
+        try:
+            hook = BaseHook.get_hook(self.conn_id)
+        except AirflowNotFoundException:
+            raise BrazeAudienceError(
+                f"There is no connection {self.conn_id!r}, nothing was sent: make it under Admin > Connections, of the "
+                "type of your database."
+            ) from None
         if not hasattr(hook, "get_sqlalchemy_engine"):
             raise BrazeAudienceError(f"Connection {self.conn_id!r} is no SQL connection ({type(hook).__name__}).")
         with contextlib.ExitStack() as stack:
@@ -164,7 +170,7 @@ def as_audience(value: Any, name: str = "recipients") -> Audience:
         or not isinstance(value, Iterable)
     ):
         raise BrazeAudienceError(
-            f"{name} is {'nothing' if value is None else f'a {type(value).__name__}'}, nothing was sent. Give a "
+            f"{name} is {'missing' if value is None else f'of type {type(value).__name__}'}, nothing was sent. Give a "
             "list of recipients or ids, an upstream task's output, or an Audience such as SqlAudience; a data frame as "
             "its to_dict('records')."
         )

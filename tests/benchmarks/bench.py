@@ -70,7 +70,7 @@ def split(url: str) -> None:
 def memory(url: str) -> None:
     small, large = run("memory", url, 200), run("memory", url, 20_000)
     console.print(
-        f"Resident memory after 10,000 recipients: {small['rss_mb']:.1f} MB, after 1,000,000: {large['rss_mb']:.1f} MB: "
+        f"Resident memory: {small['rss_mb']:.1f} MB after 10,000 recipients, {large['rss_mb']:.1f} MB after 1,000,000: "
         f"{large['rss_mb'] - small['rss_mb']:.1f} MB more (peaks: {small['peak_mb']:.1f}, {large['peak_mb']:.1f} MB)\n"
     )
 

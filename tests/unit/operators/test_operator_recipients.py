@@ -94,14 +94,14 @@ def test_the_report_names_nobody(send):
         ("['u-1']", ["recipients is a text", "tojson"]),
         ("None", ["recipients is a text"]),
         ("", ["recipients is a text"]),
-        (None, ["recipients is nothing", "SqlAudience"]),
-        ("null", ["recipients is nothing"]),
-        ({"external_user_id": "u-1"}, ["recipients is a dict", "list"]),
-        ('{"external_user_id": "u-1"}', ["recipients is a dict"]),
-        (7, ["recipients is a int"]),
-        ("7", ["recipients is a int"]),
-        ('"u-1"', ["recipients is a str"]),
-        (b"u-1", ["recipients is a bytes"]),
+        (None, ["recipients is missing", "SqlAudience"]),
+        ("null", ["recipients is missing"]),
+        ({"external_user_id": "u-1"}, ["recipients is of type dict", "list"]),
+        ('{"external_user_id": "u-1"}', ["recipients is of type dict"]),
+        (7, ["recipients is of type int"]),
+        ("7", ["recipients is of type int"]),
+        ('"u-1"', ["recipients is of type str"]),
+        (b"u-1", ["recipients is of type bytes"]),
     ],
 )
 def test_what_is_no_audience(refused, braze_emulator, recipients, words):
@@ -119,16 +119,16 @@ def test_what_is_no_recipient(refused, braze_emulator, entry):
 
 
 def test_nobody_without_a_word(refused, braze_emulator):
-    refused(BrazeAudienceError, "recipients is nothing")
-    refused(BrazeAudienceError, "recipients is nothing", broadcast=False)
-    refused(BrazeAudienceError, "recipients is nothing", broadcast="true")
-    refused(BrazeAudienceError, "recipients is nothing", broadcast=1)
+    refused(BrazeAudienceError, "recipients is missing")
+    refused(BrazeAudienceError, "recipients is missing", broadcast=False)
+    refused(BrazeAudienceError, "recipients is missing", broadcast="true")
+    refused(BrazeAudienceError, "recipients is missing", broadcast=1)
     assert braze_emulator.requests() == []
 
 
 def test_filters_alone_reach_nobody(refused, braze_emulator):
     filters = {"custom_attribute": {"custom_attribute_name": "tier", "comparison": "equals", "value": "gold"}}
-    refused(BrazeAudienceError, "recipients is nothing", audience=filters)
+    refused(BrazeAudienceError, "recipients is missing", audience=filters)
     assert braze_emulator.requests() == []
 
 
