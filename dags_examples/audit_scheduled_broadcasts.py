@@ -30,6 +30,7 @@ with DAG(
     upcoming = BrazeListScheduledBroadcastsOperator(
         task_id="list_upcoming",
         end_time=f"{{{{ macros.ds_add(dag_run.run_after | ds, {DAYS_AHEAD}) }}}}T00:00:00Z",
+        multiple_outputs=True,
     )
 
     @task

@@ -46,7 +46,8 @@ with DAG(
         score = BaseHook.get_hook("warehouse").get_first(SCORE, parameters=(params["match_id"], phase))
         if score is None:
             return PokeReturnValue(is_done=False)
-        return PokeReturnValue(is_done=True, xcom_value={"phase": phase, "home_goals": score[0], "away_goals": score[1]})
+        home, away = score
+        return PokeReturnValue(is_done=True, xcom_value={"phase": phase, "home_goals": home, "away_goals": away})
 
     start = BrazeStartLiveActivityOperator(
         task_id="start",

@@ -10,8 +10,8 @@ Tomorrow 09:00 begins where the day begins, at 19:00 UTC today. What is moved or
 hence 06:00 UTC for the run, and a limit on its duration. If scheduling itself fails halfway, the log names the error
 and nothing is called off by itself.
 
-Connections: ``warehouse`` (any SQL database) and ``braze_default``. The key needs ``campaigns.trigger.schedule.create``,
-``campaigns.trigger.schedule.update`` and ``campaigns.trigger.schedule.delete``.
+Connections: ``warehouse`` (any SQL database) and ``braze_default``. The key needs
+``campaigns.trigger.schedule.create``, ``campaigns.trigger.schedule.update`` and ``campaigns.trigger.schedule.delete``.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ with DAG(
         ),
         trigger_properties={"launch_day": TOMORROW},
         schedule={"time": f"{TOMORROW}T09:00:00", "in_local_time": True},
+        multiple_outputs=True,
     )
 
     check_prices = SQLCheckOperator(

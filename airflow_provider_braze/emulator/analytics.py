@@ -100,7 +100,7 @@ def step_messages(tally: Tally, program: Program, days: list[str]) -> dict[str, 
     for day in days:
         counted = _day(tally, day)
         together.people |= counted.people
-        together.sent.update(counted.sent)
+        together.together.update(counted.together)
     return _by_channel(together, program, _campaign_counters)
 
 

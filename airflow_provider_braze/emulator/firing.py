@@ -10,7 +10,7 @@ from airflow_provider_braze.emulator.dashboard import Program
 from airflow_provider_braze.emulator.profiles import Profile
 from airflow_provider_braze.emulator.programs import audiences_of
 from airflow_provider_braze.emulator.scheduling import Scheduled, zone_of
-from airflow_provider_braze.emulator.sending import Shipment, Timing, deliver, named_people
+from airflow_provider_braze.emulator.sending import Shipment, deliver, named_people
 from airflow_provider_braze.emulator.state import State
 
 
@@ -46,22 +46,46 @@ def _fire(state: State, scheduled: Scheduled, now: float) -> None:
     """The campaign or Canvas counts as it is now: one that was paused since then reaches nobody."""
     program = _program(state, scheduled)
     gone = program is None and scheduled.program_id is not None
+    turns = _Turns(scheduled, now)
     if not (gone or scheduled.blocked or (program is not None and program.notice)):
-        shipment = shipment_of(
-            state,
-            program,
-            scheduled.body,
-            scheduled.dispatch_id,
-            schedule_id=scheduled.id,
-            withheld=scheduled.withheld,
-        )
-        asked: set[str] = set()
-        scheduled.reached += len(deliver(state, shipment, _timing(scheduled, now, asked)))
-        scheduled.asked |= asked
-    if now >= _end(state, scheduled):
-        state.schedules.end(scheduled, "fired", min(now, scheduled.when.last))
+        more = {"schedule_id": scheduled.id, "withheld": scheduled.withheld}
+        shipment = shipment_of(state, program, scheduled.body, scheduled.dispatch_id, **more)
+        scheduled.reached += len(deliver(state, shipment, turns.of))
+    end = _end(state, scheduled)
+    scheduled.asked |= turns.come
+    scheduled.looked, scheduled.next = now, min(end, turns.next)
+    if now >= end:
+        state.schedules.end(scheduled, "fired", min(now, end))
     elif scheduled.reached:
         scheduled.state = "sending"
+
+
+class _Turns:
+    """Whose time has come since the last look.
+
+    A local time that had passed for somebody before it was scheduled, or while the campaign was paused, passes them
+    by: late is the wrong hour. So does a second turn of somebody who moves to another zone.
+    """
+
+    def __init__(self, scheduled: Scheduled, now: float) -> None:
+        self._scheduled, self._now = scheduled, now
+        self.come: set[str] = set()
+        self.next = float("inf")
+
+    def of(self, profile: Profile, attributes: Mapping[str, Any]) -> float | None:
+        """When this person's time was; None where it is not now."""
+        scheduled = self._scheduled
+        when = scheduled.when
+        if not when.in_local_time:
+            return when.due
+        due = when.due_in(zone_of({**profile.attributes, **attributes}, when.zone))
+        if due > self._now:
+            self.next = min(self.next, due)
+            return None
+        if due <= scheduled.looked or profile.identity in scheduled.asked:
+            return None
+        self.come.add(profile.identity)
+        return due
 
 
 def _program(state: State, scheduled: Scheduled) -> Program | None:
@@ -69,22 +93,6 @@ def _program(state: State, scheduled: Scheduled) -> Program | None:
         return None
     known: Mapping[str, Program] = state.workspace.canvases if scheduled.kind == "canvas" else state.workspace.campaigns
     return known.get(scheduled.program_id)
-
-
-def _timing(scheduled: Scheduled, now: float, asked: set[str]) -> Timing:
-    """A local time that had passed for somebody before it was scheduled passes them by: late is the wrong hour."""
-    when = scheduled.when
-    if not when.in_local_time:
-        return lambda _profile, _attributes: when.due
-
-    def timing(profile: Profile, attributes: Mapping[str, Any]) -> float | None:
-        due = when.due_in(zone_of({**profile.attributes, **attributes}, when.zone))
-        if due > now or due < scheduled.created or profile.identity in scheduled.asked:
-            return None
-        asked.add(profile.identity)
-        return due
-
-    return timing
 
 
 def _end(state: State, scheduled: Scheduled) -> float:

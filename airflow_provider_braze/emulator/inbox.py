@@ -1,4 +1,4 @@
-"""The inbox page: what the people would have read, and what the workspace looks like. Server-rendered."""
+"""The inbox page: what the people would have read, what waits, and what the workspace looks like. Server-rendered."""
 
 from __future__ import annotations
 
@@ -15,16 +15,15 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from airflow_provider_braze.emulator import views
 from airflow_provider_braze.emulator.faults import KINDS
 from airflow_provider_braze.emulator.firing import catch_up
 from airflow_provider_braze.emulator.handlers import HANDLERS
 from airflow_provider_braze.emulator.journal import Message
-from airflow_provider_braze.emulator.quota import BROADCAST
 from airflow_provider_braze.emulator.specification import load_contract
 from airflow_provider_braze.emulator.state import State
 
 MESSAGES_PER_PAGE = 50
-CAMPAIGNS_SHOWN = 100
 PEOPLE_SHOWN = 12
 HEADERS = {
     "content-security-policy": (
@@ -35,6 +34,12 @@ HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
 }
+ROWS: dict[str, Callable[[State], list[dict[str, Any]]]] = {
+    "inbox": lambda _: [],
+    "schedules": views.schedule_rows,
+    "live": views.live_rows,
+    "sends": views.send_rows,
+}
 _ASSETS = {"inbox.css": "text/css", "inbox.js": "text/javascript"}
 
 
@@ -44,8 +49,9 @@ def inbox_routes(state: State) -> list[Route]:
     async def inbox(request: Request) -> Response:
         search = request.query_params.get("q", "").strip()
         number = _page_number(request.query_params.get("page", ""))
-        view = _view(state, search, number)
-        page = _template().render(view, base=str(request.base_url).rstrip("/"))
+        wanted = request.query_params.get("view", "")
+        content = _view(state, search, number, wanted if wanted in ROWS else "inbox")
+        page = _template().render(content, base=str(request.base_url).rstrip("/"))
         return HTMLResponse(page, headers=HEADERS)
 
     async def version(_: Request) -> Response:
@@ -78,6 +84,7 @@ def _template() -> jinja2.Template:
     environment.filters["number"] = "{:,}".format
     environment.filters["pretty"] = lambda value: json.dumps(value, ensure_ascii=False, indent=2)
     environment.filters["clock"] = lambda moment: moment[11:19]
+    environment.filters["day"] = lambda moment: moment[:16].replace("T", " ")
     return environment.get_template("inbox.html")
 
 
@@ -85,7 +92,7 @@ def _page_number(text: str) -> int:
     return max(1, int(text)) if text.isascii() and text.isdigit() and len(text) < 6 else 1
 
 
-def _view(state: State, search: str, page: int) -> dict[str, Any]:
+def _view(state: State, search: str, page: int, view: str) -> dict[str, Any]:
     with state.lock:
         catch_up(state)
         journal = state.journal
@@ -104,16 +111,21 @@ def _view(state: State, search: str, page: int) -> dict[str, Any]:
             "repeated": _repeated(state),
             "repeats": journal.repeats,
             "people": _people(_named_like(journal.per_recipient, search), journal.per_recipient),
-            "campaigns": _campaigns(state),
-            "more_campaigns": max(0, len(state.workspace.campaigns) - CAMPAIGNS_SHOWN),
+            "view": view,
+            "tabs": views.tabs(state, view),
+            "rows": ROWS[view](state),
+            "campaigns": views.programs(state, state.workspace.campaigns.values()),
+            "canvases": views.programs(state, state.workspace.canvases.values()),
+            "segments": views.segments(state),
+            "programs_shown": views.PROGRAMS_SHOWN,
             "messages": messages,
             "found": len(found),
             "search": search,
             "page": page,
             "newer": _link(search, page - 1) if page > 1 else None,
             "older": _link(search, page + 1) if len(found) > start + MESSAGES_PER_PAGE else None,
-            "pools": _pools(state),
-            "now": state.clock.datetime().strftime("%H:%M:%S"),
+            "pools": views.pools(state),
+            "now": f"{state.clock.datetime():%A %d %B %Y, %H:%M:%S}",
             "faults": [fault.as_dict() for fault in state.faults],
             "kinds": KINDS,
             "paths": [load_contract().endpoints[name].path for name in HANDLERS],
@@ -143,11 +155,6 @@ def _people(identities: Any, counts: Any) -> list[tuple[str, int]]:
     return [(identity, counts[identity]) for identity in islice(identities, PEOPLE_SHOWN)]
 
 
-def _campaigns(state: State) -> list[tuple[Any, int]]:
-    known = islice(state.workspace.campaigns.values(), CAMPAIGNS_SHOWN)
-    return [(campaign, state.journal.tally(campaign.key).per_person.total()) for campaign in known]
-
-
 def _repeated(state: State) -> list[tuple[str, str, int]]:
     journal = state.journal
     return [
@@ -159,14 +166,3 @@ def _repeated(state: State) -> list[tuple[str, str, int]]:
 def _link(search: str, page: int) -> str:
     query = {**({"q": search} if search else {}), **({"page": page} if page > 1 else {})}
     return "/?" + urlencode(query) if query else "/"
-
-
-def _pools(state: State) -> list[dict[str, Any]]:
-    now = state.clock.now()
-    pools = []
-    for label, name in (("All calls, per hour", None), ("Broadcasts, per minute", BROADCAST)):
-        allowance = state.quotas.look(now, name) if name else state.quotas.look(now)
-        seconds = int(allowance.reset - now)
-        minutes = f"{seconds // 60} min " if seconds >= 60 else ""
-        pools.append({"label": label, "allowance": allowance, "until": f"{minutes}{seconds % 60} s"})
-    return pools

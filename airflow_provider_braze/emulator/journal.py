@@ -80,9 +80,9 @@ class Source:
         object.__setattr__(self, "counted", tuple((part.channel, part.variation) for part in self.parts))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Message:
-    """One message to one person, rendered only when somebody looks."""
+    """One message to one person, rendered only when somebody looks. Not frozen, for that makes it slow to make."""
 
     number: int
     at: float

@@ -194,7 +194,7 @@ def one_attribute_identity(attributes: Mapping[str, Any], where: str) -> Iterato
 def attribute_identity_size(attributes: Mapping[str, Any], where: str) -> Iterator[Problem]:
     """The same limit as on a recipient."""
     if attributes.get("external_id") is not None:
-        yield from _identifier_size(str(attributes["external_id"]), f"{where}.external_id")
+        yield from identifier_size(str(attributes["external_id"]), f"{where}.external_id")
 
 
 @rule(OBJECT_RULES, "connected_audience#0")
@@ -204,7 +204,8 @@ def audience_grammar(audience: Mapping[str, Any], where: str) -> Iterator[Proble
     yield from (Problem(detail) for detail in audience_problems(audience, where, filters))
 
 
-def _identifier_size(value: str, where: str) -> Iterator[Problem]:
+def identifier_size(value: str, where: str) -> Iterator[Problem]:
+    """Filled, and no longer than the contract allows."""
     most = load_contract().size_limits["external_id_bytes"]
     if not 0 < len(value.strip().encode("utf-8", "replace")) <= most:
         yield Problem(f"{where} must be filled and at most {most} bytes long")
@@ -218,4 +219,4 @@ def _one_of_identifiers(recipient: Mapping[str, Any], where: str, allowed: tuple
         return
     value = recipient[given[0]]
     if given[0] != "user_alias" and not isinstance(value, bool):
-        yield from _identifier_size(str(value), f"{where}.{given[0]}")
+        yield from identifier_size(str(value), f"{where}.{given[0]}")

@@ -89,7 +89,11 @@ def zone_of(attributes: Mapping[str, Any], otherwise: tzinfo) -> tzinfo:
 
 @dataclass(slots=True)
 class Scheduled:
-    """One scheduled send; ``program_id`` is its campaign's or Canvas's, ``asked`` are those whose time has come."""
+    """One scheduled send; ``program_id`` is its campaign's or Canvas's.
+
+    Of a local time, ``asked`` are those whose time has come, ``looked`` is until when that was looked at, and
+    ``next`` when to look again.
+    """
 
     kind: str
     program_id: str | None
@@ -102,10 +106,15 @@ class Scheduled:
     dispatch_id: str = field(default_factory=lambda: secrets.token_hex(16))
     state: str = "waiting"
     asked: set[str] = field(default_factory=set)
+    looked: float = field(init=False)
+    next: float = field(init=False)
     reached: int = 0
     updates: int = 0
     ignored_updates: int = 0
     ended: float | None = None
+
+    def __post_init__(self) -> None:
+        self.looked, self.next = self.created, self.when.first
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready; ``state`` is waiting, sending (local times), fired or deleted."""
@@ -150,12 +159,12 @@ class Schedules:
     def add(self, scheduled: Scheduled) -> None:
         """Let it wait."""
         self._all[scheduled.id] = self._waiting[scheduled.id] = scheduled
-        self._next = min(self._next, scheduled.when.first)
+        self._next = min(self._next, scheduled.next)
 
     def move(self, scheduled: Scheduled, when: When) -> None:
         """Replace its whole schedule object."""
-        scheduled.when = when
-        self._next = min(self._next, when.first)
+        scheduled.when, scheduled.next = when, when.first
+        self._next = min(self._next, scheduled.next)
 
     def end(self, scheduled: Scheduled, state: str, at: float) -> None:
         """It fired, or it was deleted."""
@@ -166,11 +175,11 @@ class Schedules:
         """Those that may have somebody to message by now, earliest first."""
         if now < self._next:
             return []
-        return sorted((one for one in self._waiting.values() if one.when.first <= now), key=lambda one: one.when.due)
+        return sorted((one for one in self._waiting.values() if one.next <= now), key=lambda one: one.when.due)
 
     def settle(self) -> None:
         """Note when the next one is due, after the due ones were fired."""
-        self._next = min((one.when.first for one in self._waiting.values()), default=float("inf"))
+        self._next = min((one.next for one in self._waiting.values()), default=float("inf"))
 
 
 MIDNIGHT = datetime.min.time()

@@ -15,7 +15,7 @@ Reached = tuple[Profile, Mapping[str, Any], float]
 Timing = Callable[[Profile, Mapping[str, Any]], float | None]
 """When a person (with the attributes the request brings) gets the message; None: not now."""
 
-PROPERTIES = ("trigger_properties", "canvas_entry_properties", "context")
+PROPERTIES = ("trigger_properties", "context", "canvas_entry_properties")
 SUBSCRIBED = ("subscribed", "opted_in")
 
 
@@ -41,7 +41,8 @@ def deliver(state: State, shipment: Shipment, timing: Timing | None = None) -> l
     days: dict[float, str] = {}
     reached = []
     for profile, properties, at in _reached(state, shipment, timing or (lambda _, __: now)):
-        if not all(matches(audience, profile.attributes, moment) for audience in shipment.audiences):
+        audiences = shipment.audiences
+        if audiences and not all(matches(audience, profile.attributes, moment) for audience in audiences):
             continue
         if not _is_subscribed(profile, shipment):
             continue
@@ -93,8 +94,10 @@ def _reached(state: State, shipment: Shipment, timing: Timing) -> Iterator[Reach
 
 def properties_of(owner: Mapping[str, Any]) -> Mapping[str, Any]:
     """The template values of a request or a recipient; ``context`` wins over its older name."""
-    given = [owner[name] for name in PROPERTIES if owner.get(name)]
-    return given[-1] if given else {}
+    for name in PROPERTIES:
+        if given := owner.get(name):
+            return given  # type: ignore[no-any-return]
+    return {}
 
 
 def _collapse_key(profile: Profile, source: Source) -> str:
@@ -123,7 +126,7 @@ def _resolve(state: State, recipient: Mapping[str, Any], timing: Timing) -> tupl
 
 def _is_subscribed(profile: Profile, shipment: Shipment) -> bool:
     """Somebody who may get one of the channels gets the message; only email and push have a subscription."""
-    if shipment.subscription == "all":
+    if shipment.subscription == "all" or (shipment.subscription == "subscribed" and not profile.attributes):
         return True
     allowed = SUBSCRIBED if shipment.subscription == "subscribed" else ("opted_in",)
     parts = shipment.source.parts

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 Part = tuple[str, str]
@@ -16,7 +15,15 @@ class Day:
 
     people: set[str] = field(default_factory=set)
     deliveries: int = 0
-    sent: Counter[Part] = field(default_factory=Counter)
+    together: Counter[tuple[Part, ...]] = field(default_factory=Counter)
+
+    @property
+    def sent(self) -> Counter[Part]:
+        """How often each part went out."""
+        sent: Counter[Part] = Counter()
+        for parts, count in self.together.items():
+            sent.update(dict.fromkeys(parts, count))
+        return sent
 
 
 @dataclass(slots=True)
@@ -29,7 +36,7 @@ class Tally:
     first: float | None = None
     last: float | None = None
 
-    def add(self, identity: str, at: float, day: str, parts: Iterable[Part]) -> int:
+    def add(self, identity: str, at: float, day: str, parts: tuple[Part, ...]) -> int:
         """Count one delivery to a person; returns how many there have been."""
         count = self.per_person[identity] + 1
         self.per_person[identity] = count
@@ -39,6 +46,5 @@ class Tally:
         today = self.days[day]
         today.people.add(identity)
         today.deliveries += 1
-        for part in parts:
-            today.sent[part] += 1
+        today.together[parts] += 1
         return count

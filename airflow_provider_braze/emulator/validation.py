@@ -7,18 +7,20 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-import airflow_provider_braze.emulator.rules  # noqa: F401 - registers its rules
 from airflow_provider_braze.emulator.audience import parse_time
 from airflow_provider_braze.emulator.channel_rules import CONDITIONS, FIELD_RULES, NOT_ALWAYS_REQUIRED
 from airflow_provider_braze.emulator.limits import Limit, parse_limits
 from airflow_provider_braze.emulator.problems import BAD_REQUEST, INVALID_EXTRA, Problem
 from airflow_provider_braze.emulator.rulebook import BODY_RULES, NOT_JUDGED_HERE, OBJECT_RULES, RECIPIENT_RULES, Rule
+from airflow_provider_braze.emulator.rules import identifier_size
 from airflow_provider_braze.emulator.specification import Contract, EndpointSpec, Field, ObjectSpec
 
 Check = Callable[[Any, str], Iterator[Problem]]
 
 # Real callers post their numeric ids as they are; 123 and "123" are the same person.
 MAY_BE_INTEGER = ("external_user_id", "external_user_ids", "external_id")
+# These stand in lists, so no rule of an object looks at their size.
+LISTED = ("external_user_ids", "external_ids")
 # The schedule variant of a send names only some of the rules that its fields' texts and the errors page ask for.
 ALSO = {"messages_schedule_create": ("max_50", "variation_needed", "message_needed", "send_id_needs_campaign")}
 
@@ -167,7 +169,7 @@ class Validator:
         if match := re.fullmatch(r"object:(\w+)", notation):
             return self._object(match[1])
         if name in MAY_BE_INTEGER:
-            return _one_of(["string", "integer"])
+            return _identifier if name in LISTED else _one_of(["string", "integer"])
         if notation.startswith(("{", "object{")):
             return _one_of(["object"])
         kinds = notation.split("|")
@@ -210,6 +212,11 @@ def _one_of(kinds: list[str], message: str = BAD_REQUEST) -> Check:
             yield Problem(f"{where} must be {words}", message)
 
     return check
+
+
+def _identifier(value: Any, where: str) -> Iterator[Problem]:
+    wrong = list(_one_of(["string", "integer"])(value, where))
+    yield from wrong or identifier_size(str(value), where)
 
 
 def _each(check_item: Check) -> Check:

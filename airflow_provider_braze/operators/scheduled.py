@@ -25,7 +25,8 @@ class Scheduled(BrazeBaseOperator):
     template_fields: Sequence[str] = (*BrazeBaseOperator.template_fields, "schedule")
 
     def __init__(self, *, schedule: When | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        # So that .output["schedule_ids"] is the ids: Airflow takes what is in the brackets for a key of its own.
+        super().__init__(**{"multiple_outputs": True} | kwargs)
         self.schedule = schedule
 
     @property

@@ -28,7 +28,7 @@ def test_a_block_of_the_readme_runs(block, run_dag, braze_emulator):
     for value in list(names.values()):
         if isinstance(value, DAG):
             assert str(run_dag(value).state) == "success"
-            assert set(braze_emulator.deliveries().values()) == {1}
+            assert set(braze_emulator.deliveries().values()) <= {1}
             ran = True
         elif getattr(value, "__name__", "").startswith("test_"):
             value(braze_emulator)

@@ -4,9 +4,10 @@ import html
 import re
 
 import pytest
-from emulator_support import SEND, WEEKLY
+from emulator_support import EXAMPLES, SEND, WEEKLY, later
 
 NASTY = "<script>alert('x')</script>"
+EMAIL = {"app_id": "a", "from": "A <a@b.c>", "subject": NASTY, "body": "b"}
 
 
 def test_the_overview_names_what_there_is(caller):
@@ -136,6 +137,56 @@ def test_two_campaigns_to_one_person_are_no_alarm(braze, caller):
     page = caller.http.get("/").text
     assert "<b>0</b><span>Got a campaign twice</span>" in page
     assert "message twice" not in page
+
+
+def test_the_page_shows_schedules(braze, caller):
+    waiting = caller.schedule("campaigns", schedule={"time": later(braze, 7230)})
+    gone = caller.schedule(schedule={"time": later(braze, 60)}, messages={"email": EMAIL})
+    caller.call("messages_schedule_delete", {"schedule_id": gone})
+    page = caller.http.get("/", params={"view": "schedules"}).text
+    assert page.index(waiting) < page.index(gone)
+    for text in ("in 2 h", "Your weekly offer", "u-1", "Move the clock there"):
+        assert text in page
+    assert NASTY not in page
+    assert NASTY in html.unescape(page)
+    for state in ("waiting", "deleted"):
+        assert f'<span class="badge {state}">' in page
+    assert "Schedules <b>1</b>" in page
+    braze.clock.advance(7231)
+    page = caller.http.get("/", params={"view": "schedules"}).text
+    assert '<span class="badge fired">' in page
+    assert "1 reached" in page
+    assert f"scheduled as <code>{waiting}</code>" in caller.http.get("/").text
+
+
+def test_the_page_shows_live_activities(caller):
+    body = {**EXAMPLES["live_activity_start"]["valid"][0], "content_state": {NASTY: [NASTY], "home": 3}}
+    caller.call("live_activity_start", body)
+    page = caller.http.get("/", params={"view": "live"}).text
+    for text in ("match-77", "order-1042", "Larkspur for iPhone", "1 person", "home"):
+        assert text in page
+    assert NASTY not in page
+    assert re.findall(r"<script[^>]*>", page) == ['<script src="/__emulator__/inbox.js" defer>']
+
+
+def test_the_page_shows_send_ids_canvases_and_segments(caller):
+    assert "No send ids" in caller.http.get("/", params={"view": "sends"}).text
+    caller.call("sends_id_create", {"campaign_id": WEEKLY, "send_id": NASTY})
+    caller.to("1", "2", send_id=NASTY)
+    page = caller.http.get("/", params={"view": "sends"}).text
+    assert NASTY in html.unescape(page)
+    assert NASTY not in page
+    for text in ("2 sent", "First ten cups", "Gold members", "Send ids, per day"):
+        assert text in page
+    assert "No messages yet" not in caller.http.get("/", params={"view": "nonsense"}).text
+
+
+def test_a_message_of_two_channels_shows_both(caller):
+    messages = {"email": {**EMAIL, "body": "By mail"}, "android_push": {"title": "t", "alert": "By push"}}
+    caller.call("messages_send", {"external_user_ids": ["u-1"], "messages": messages})
+    page = caller.http.get("/").text
+    assert "By mail" in page
+    assert "By push" in page
 
 
 def test_searching_the_inbox(caller):

@@ -228,3 +228,25 @@ def test_send_ids(braze, caller):
     assert "belongs to another campaign" in wrong.json()["errors"][0]
     [row] = braze.send_ids()
     assert (row["send_id"], row["campaign_id"], row["sent"]) == (made, WEEKLY, 1)
+
+
+@pytest.mark.parametrize(
+    ("people", "detail"),
+    [([""], "must be filled"), (["x" * 988], "at most 987 bytes"), ([True], "a string or an integer")],
+)
+def test_ids_that_are_none(braze, caller, people, detail):
+    answer = send(caller, PUSH, external_user_ids=people)
+    assert answer.json()["errors"][0].startswith("external_user_ids[0] must be")
+    assert detail in answer.json()["errors"][0]
+    assert braze.deliveries() == {}
+    assert send(caller, PUSH, external_user_ids=[7, "7"]).status_code == 201
+    assert braze.deliveries() == {"external_user_id:7": 1}
+
+
+@pytest.mark.parametrize("lists", [{"external_user_ids": []}, {"user_aliases": []}])
+def test_an_empty_list_is_nobody_also_next_to_a_segment(braze, caller, lists):
+    for extra in ({}, {"segment_id": EVERYONE}, {"segment_id": EVERYONE, "broadcast": True}):
+        answer = caller.call("messages_send", {"messages": PUSH, **lists, **extra})
+        assert answer.status_code == 400
+        assert any("is empty" in error for error in answer.json()["errors"])
+    assert braze.deliveries() == {}

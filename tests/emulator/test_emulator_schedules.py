@@ -300,3 +300,31 @@ def test_the_dashboards_own_broadcasts(braze, caller):
             "schedule_type": "UTC",
         }
     ], "end_time is midnight UTC of its day"
+
+
+def test_people_whose_hour_passed_while_it_was_paused_are_passed_by(braze, caller):
+    zones = {"t": "Asia/Tokyo", "u": "UTC", "l": "America/Lima"}
+    braze.reset({"users": [{"external_id": name, "time_zone": zone} for name, zone in zones.items()]})
+    braze.add_campaign("c")
+    schedule = {"time": later(braze, 12 * 3600, zone=False), "in_local_time": True}
+    people = [{"external_user_id": name} for name in zones]
+    caller.schedule("campaigns", campaign_id="c", recipients=people, schedule=schedule)
+    braze.clock.advance(4 * 3600)
+    assert braze.deliveries() == {"external_user_id:t": 1}
+    braze.add_users([{"external_id": "t", "time_zone": "America/Lima"}])
+    braze.add_campaign("c", state="paused")
+    braze.clock.advance(9 * 3600)
+    assert braze.summary()["total"] == 1
+    braze.add_campaign("c", state="active")
+    braze.clock.advance(12 * 3600)
+    assert braze.deliveries() == {"external_user_id:t": 1, "external_user_id:l": 1}
+    assert braze.schedules()[0]["state"] == "fired"
+
+
+def test_a_local_time_on_its_way_does_not_stir_the_page(braze, caller):
+    braze.reset({"users": [{"external_id": "t", "time_zone": "Asia/Tokyo"}, {"external_id": "u"}]})
+    schedule = {"time": later(braze, 12 * 3600, zone=False), "in_local_time": True}
+    caller.schedule(external_user_ids=["t", "u"], schedule=schedule)
+    braze.clock.advance(4 * 3600)
+    versions = {caller.http.get("/__emulator__/version").json()["version"] for _ in range(3)}
+    assert len(versions) == 1

@@ -24,9 +24,12 @@ function showMessages(page) {
 function offer(page) {
   const known = new Set([...list.querySelectorAll("[data-key]")].map((node) => node.dataset.key.split("-")[0]));
   const unseen = [...page.querySelectorAll("#list [data-key]")].filter((node) => !known.has(node.dataset.key.split("-")[0]));
+  const moved = [...page.querySelectorAll("#list [data-key]")].some((node) => !list.querySelector(`[data-key="${CSS.escape(node.dataset.key)}"]`));
+  const emptied = page.querySelector("#list .empty") !== null;
   waiting = page;
-  if (unseen.length === 0 && !page.querySelector("#list .empty")) return;
-  fresh.textContent = unseen.length ? `Show ${unseen.length === 50 ? "50 or more" : unseen.length} new` : "Show the emptied inbox";
+  if (!moved && !emptied) return;
+  const words = unseen.length ? `${unseen.length === 50 ? "50 or more" : unseen.length} new` : "what changed";
+  fresh.textContent = emptied ? "Show the emptied list" : `Show ${words}`;
   fresh.hidden = false;
 }
 
