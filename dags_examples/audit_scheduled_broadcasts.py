@@ -30,19 +30,18 @@ with DAG(
     upcoming = BrazeListScheduledBroadcastsOperator(
         task_id="list_upcoming",
         end_time=f"{{{{ macros.ds_add(dag_run.run_after | ds, {DAYS_AHEAD}) }}}}T00:00:00Z",
-        multiple_outputs=True,
     )
 
     @task
-    def nothing_at_night(broadcasts: list[dict[str, Any]]) -> int:
+    def nothing_at_night(answer: dict[str, Any]) -> int:
         """Fail with the names of what is due between 21:00 and 08:00; count what is fine."""
         at_night = []
-        for one in broadcasts:
+        for one in answer["scheduled_broadcasts"]:
             hour = datetime.fromisoformat(one["next_send_time"][:19]).hour
             if hour >= QUIET_FROM or hour < QUIET_TO:
                 at_night.append(f"{one['type']} {one['name']!r} at {one['next_send_time']} ({one['schedule_type']})")
         if at_night:
             raise ValueError("Due at night: " + "; ".join(at_night))
-        return len(broadcasts)
+        return len(answer["scheduled_broadcasts"])
 
-    nothing_at_night(upcoming.output["scheduled_broadcasts"])
+    nothing_at_night(upcoming.output)

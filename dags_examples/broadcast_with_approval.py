@@ -39,7 +39,6 @@ with DAG(
         task_id="make_send_id",
         campaign_id=CAMPAIGN_ID,
         send_id="gold-evening-{{ dag_run.run_after | ts_nodash }}",
-        multiple_outputs=True,
     )
 
     invite = BrazeSendCampaignOperator(

@@ -50,7 +50,6 @@ with DAG(
         ),
         trigger_properties={"launch_day": TOMORROW},
         schedule={"time": f"{TOMORROW}T09:00:00", "in_local_time": True},
-        multiple_outputs=True,
     )
 
     check_prices = SQLCheckOperator(
@@ -79,4 +78,5 @@ with DAG(
         trigger_rule="one_failed",
     )
 
-    schedule >> check_prices >> [beans_arrive_late() >> move, call_off]
+    schedule >> check_prices >> call_off
+    check_prices >> beans_arrive_late() >> move

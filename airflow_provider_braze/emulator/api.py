@@ -113,7 +113,8 @@ class BrazeApi:
             problems = self._validator.body_problems(endpoint, body)
         if problems:
             return refuse(problems)
-        given = {name: value for name, value in (body or {}).items() if value is not None}
+        # What the endpoint does not know, it does not read.
+        given = {field.name: body[field.name] for field in endpoint.body if (body or {}).get(field.name) is not None}
         try:
             answer = HANDLERS[endpoint.id](Call(self._state, endpoint, given, query, route.path_params, fault))
         except Refused as refused:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow_provider_braze.emulator.audience import parse_time
+from airflow_provider_braze.emulator.limits import json_size
 from airflow_provider_braze.emulator.problems import (
     ANDROID_PUSH_LENGTH,
     APPLE_PUSH_LENGTH,
@@ -38,7 +38,6 @@ NOT_ALWAYS_REQUIRED = {"android_push": ("alert", "title")}
 FIELD_RULES = {
     "recipient": ("recipient.prioritization",),
     "apple_push": ("apple_push.alert_body",),
-    "web_push": ("web_push.buttons",),
     "sms": ("sms.click_tracking",),
     "whats_app": ("whats_app.message",),
 }
@@ -76,8 +75,9 @@ def missing_variations(messages: Any) -> Iterator[Problem]:
 
 @rule(OBJECT_RULES, "apple_push#0")
 def apple_push_size(push: Mapping[str, Any], where: str) -> Iterator[Problem]:
-    """Everything in the object counts."""
-    if (size := _size(push)) > load_contract().size_limits["apple_push_bytes"]:
+    """Everything in the object counts; a null is not sent."""
+    sent = {name: value for name, value in push.items() if value is not None}
+    if (size := json_size(sent)) > load_contract().size_limits["apple_push_bytes"]:
         yield Problem(f"{where} is {size:,} bytes as JSON, too many for a push", APPLE_PUSH_LENGTH)
 
 
@@ -94,7 +94,7 @@ def android_push_size(push: Mapping[str, Any], where: str) -> Iterator[Problem]:
     """The alert and the extra, nothing else."""
     alert, extra = push.get("alert"), push.get("extra")
     size = len(alert.encode("utf-8", "replace")) if isinstance(alert, str) else 0
-    size += _size(extra) if extra else 0
+    size += json_size(extra) if extra else 0
     if size > load_contract().size_limits["android_push_bytes"]:
         yield Problem(f"{where}: alert and extra are {size:,} bytes, too many for a push", ANDROID_PUSH_LENGTH)
 
@@ -108,18 +108,6 @@ def android_sync(push: Mapping[str, Any], where: str) -> Iterator[Problem]:
             yield Problem(f"{where}.send_to_sync is true, so {name} may not be given")
         elif not silent and push.get(name) is None:
             yield Problem(f"{where}.{name} is required")
-
-
-@rule(OBJECT_RULES, "web_push.buttons")
-def web_buttons(push: Mapping[str, Any], where: str) -> Iterator[Problem]:
-    """Their shape is written in their type."""
-    buttons = push.get("buttons")
-    for place, button in enumerate(buttons if isinstance(buttons, list) else ()):
-        at = f"{where}.buttons[{place}]"
-        if isinstance(button, Mapping) and not isinstance(button.get("text"), str):
-            yield Problem(f"{at}.text is required")
-        if isinstance(button, Mapping) and button.get("action", "OPEN_APP") not in ("OPEN_APP", "URI", "CLOSE"):
-            yield Problem(f"{at}.action must be one of OPEN_APP, URI, CLOSE")
 
 
 @rule(OBJECT_RULES, "content_card#0")
@@ -151,7 +139,3 @@ def whats_app_header(content: Mapping[str, Any], where: str) -> Iterator[Problem
     message = content.get("message")
     if isinstance(message, Mapping) and message.get("header_text") and message.get("header_image_uri"):
         yield Problem(f"{where}.message may have only one of header_text, header_image_uri")
-
-
-def _size(value: Any) -> int:
-    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"))

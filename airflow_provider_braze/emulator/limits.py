@@ -64,6 +64,11 @@ NOT_A_LIMIT = {
 }
 
 
+def json_size(value: Any) -> int:
+    """The bytes of a value as compact JSON."""
+    return len(_COMPACT(value).encode("utf-8", "replace"))
+
+
 def parse_limits(text: str) -> tuple[list[Limit], list[str]]:
     """Read a limit text; returns the checks, and the clauses that nothing here understands."""
     limits, unknown = [], []
@@ -84,13 +89,14 @@ def _plain_check(is_wrong: Callable[[Any], bool], text: str, message: str = BAD_
 
 
 def _is_no_index(mapping: Any) -> bool:
-    return any(not key.isdigit() for key in mapping)
+    return any(not (key.isascii() and key.isdigit()) for key in mapping)
 
 
 def _list_rows(value: Any) -> list[Any]:
     sections = value.get("list_sections")
     parts = sections if isinstance(sections, list) else []
-    return [row for part in parts if isinstance(part, dict) for row in part.get("list_rows") or ()]
+    rows = [part.get("list_rows") for part in parts if isinstance(part, dict)]
+    return [row for part in rows if isinstance(part, list) for row in part]
 
 
 _ENTRY_KEYS = _plain_check(_is_no_index, "must have keys that are indexes from 0, as strings")
@@ -99,8 +105,9 @@ PLAIN: dict[str, Limit] = {
     "keys ab and aps are rejected": _plain_check(
         lambda value: "ab" in value or "aps" in value, "must not have the keys ab and aps", INVALID_EXTRA
     ),
+    # What Liquid makes of it is not known here.
     "Display Name <address>": _plain_check(
-        lambda value: re.fullmatch(r"\s*\S.*<[^<>@\s]+@[^<>@\s]+>\s*", value) is None,
+        lambda value: "{{" not in value and re.fullmatch(r"\s*\S.*<[^<>@\s]+@[^<>@\s]+>\s*", value) is None,
         "must be written Display Name <address>",
     ),
     "zero or one entry": _plain_check(lambda value: len(value) > 1, "must have at most one entry"),
@@ -127,7 +134,7 @@ def _parse_clause(clause: str) -> Limit | None:
 
 def _at_most_kilobytes(kilobytes: int) -> Limit:
     def check(value: Any, where: str) -> Problem | None:
-        size = len(_COMPACT(value).encode("utf-8", "replace"))
+        size = json_size(value)
         if size > kilobytes * KILOBYTE:
             return Problem(f"{where} is {size:,} bytes as JSON, at most {kilobytes} KB are allowed")
         return None
@@ -160,6 +167,10 @@ def _filled_and_at_most_bytes(limit: int) -> Limit:
         return None
 
     return check
+
+
+def _at_most_characters(characters: int) -> Limit:
+    return _plain_check(lambda value: len(value) > characters, f"must be at most {characters} characters")
 
 
 def _at_least(least: int) -> Limit:
@@ -212,6 +223,7 @@ def _calendar_date() -> Limit:
 _PATTERNS: tuple[tuple[re.Pattern[str], Callable[..., Limit]], ...] = (
     (re.compile(r"<=(\d+) KB"), _at_most_kilobytes),
     (re.compile(r"<=(\d+)(?: \(ids and aliases are counted together .*\))?"), _at_most_items),
+    (re.compile(r"<=(\d+) chars"), _at_most_characters),
     (re.compile(r"<=(\d+) seconds"), _at_most_number),
     (re.compile(r"([\d.]+?)\.\.([\d.]+)(?: days)?"), _between),
     (re.compile(r"<=(\d+) ASCII characters"), _at_most_ascii),

@@ -55,7 +55,6 @@ NOT_JUDGED_HERE = {
     "messages#1": "sending.py asks for subscriptions; devices and numbers are not emulated",
     "apple_push#1": "the field's type, with its wire message",
     "whats_app#0": "the header's media are in Braze's template, not in the request",
-    "user_attributes#2": "Braze trims arrays, it refuses nothing",
 }
 
 

@@ -6,12 +6,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from airflow_provider_braze.emulator.audience import audience_problems, has_zone, parse_time
+from airflow_provider_braze.emulator.limits import KILOBYTE, json_size
 from airflow_provider_braze.emulator.problems import NO_RECIPIENTS, TOO_MANY_IDS_AND_ALIASES, Problem
 from airflow_provider_braze.emulator.rulebook import BODY_RULES, OBJECT_RULES, RECIPIENT_RULES, rule
 from airflow_provider_braze.emulator.specification import load_contract
 
 LISTS_OF_PEOPLE = ("recipients", "external_user_ids", "user_aliases")
 MOST_PEOPLE = 50
+MOST_ELEMENTS = 500
+MOST_ARRAY_BYTES = 100 * KILOBYTE
 IDENTIFIERS = ("external_user_id", "user_alias", "braze_id", "email")
 
 
@@ -29,22 +32,28 @@ def broadcast_excludes_recipients(body: Mapping[str, Any], _: str) -> Iterator[P
 
 @rule(BODY_RULES, "recipients_missing_needs_broadcast")
 def recipients_missing_needs_broadcast(body: Mapping[str, Any], _: str) -> Iterator[Problem]:
-    """An empty list is nobody, never everybody: it is refused even next to an audience."""
-    lists = _named_lists(body)
-    if any(body[name] for name in lists) or body.get("broadcast") is True:
+    """An empty list is nobody, never everybody: it is refused even next to an audience.
+
+    So are lists of people which this endpoint does not read: leaving them out would reach more people.
+    """
+    recipients = body.get("recipients")
+    if recipients or body.get("broadcast") is True:
         return
-    if lists:
-        yield Problem(f"{lists[0]} is empty; leave it out to reach an audience", NO_RECIPIENTS)
+    strays = [name for name in _named_lists(body) if name != "recipients"]
+    if recipients is not None:
+        yield Problem("recipients is empty; leave it out to reach an audience", NO_RECIPIENTS)
+    elif strays:
+        yield Problem(f"{strays[0]} is not accepted on this endpoint; give recipients", NO_RECIPIENTS)
     elif body.get("audience") is None:
         yield Problem("give recipients, or an audience, or broadcast: true", NO_RECIPIENTS)
 
 
 @rule(BODY_RULES, "some_target")
 def some_target(body: Mapping[str, Any], _: str) -> Iterator[Problem]:
-    """An empty list is nobody here too, also next to a segment; so is broadcast without an audience or a segment."""
+    """An empty list is nobody here too, also next to another list; so is broadcast without audience or segment."""
     lists = _named_lists(body)
-    if lists and not any(body[name] for name in lists):
-        yield Problem(f"{lists[0]} is empty; leave it out to reach a segment or an audience", NO_RECIPIENTS)
+    if empty := [name for name in lists if not body[name]]:
+        yield Problem(f"{empty[0]} is empty; leave it out to reach a segment or an audience", NO_RECIPIENTS)
     elif not lists and body.get("segment_id") is None and body.get("audience") is None:
         yield Problem("give external_user_ids, user_aliases, segment_id or audience", NO_RECIPIENTS)
 
@@ -60,12 +69,12 @@ def untargeted_needs_broadcast(body: Mapping[str, Any], _: str) -> Iterator[Prob
 @rule(BODY_RULES, "max_50")
 def max_50(body: Mapping[str, Any], _: str) -> Iterator[Problem]:
     """Ids and aliases are counted together, by the stricter of the two documented wire messages."""
-    sizes = [len(body[name]) for name in ("external_user_ids", "user_aliases") if isinstance(body.get(name), list)]
-    if len(sizes) == 2 and sum(sizes) > MOST_PEOPLE >= max(sizes):
-        yield Problem(
-            f"external_user_ids and user_aliases have {sum(sizes)} items, at most {MOST_PEOPLE} are allowed",
-            TOO_MANY_IDS_AND_ALIASES,
-        )
+    ids, aliases = (
+        len(body[name]) if isinstance(body.get(name), list) else 0 for name in ("external_user_ids", "user_aliases")
+    )
+    if ids + aliases > MOST_PEOPLE >= ids:
+        detail = f"external_user_ids and user_aliases have {ids + aliases} items, at most {MOST_PEOPLE} are allowed"
+        yield Problem(detail, TOO_MANY_IDS_AND_ALIASES)
 
 
 @rule(BODY_RULES, "send_id_needs_campaign")
@@ -114,7 +123,7 @@ def single_kind(body: Mapping[str, Any], _: str) -> Iterator[Problem]:
     given = [name for name in ("device_id", "email_address", "phone") if body.get(name) is not None]
     if len(given) > 1:
         yield Problem(f"give only one of device_id, email_address, phone; it has {' and '.join(given)}")
-    if not given and not any(body.get(name) for name in ("external_ids", "user_aliases", "braze_id")):
+    if not any(body.get(name) for name in (*given, "external_ids", "user_aliases", "braze_id")):
         yield Problem("give external_ids, user_aliases, braze_id, device_id, email_address or phone", NO_RECIPIENTS)
 
 
@@ -197,6 +206,18 @@ def attribute_identity_size(attributes: Mapping[str, Any], where: str) -> Iterat
         yield from identifier_size(str(attributes["external_id"]), f"{where}.external_id")
 
 
+@rule(OBJECT_RULES, "user_attributes#2")
+def attribute_arrays(attributes: Mapping[str, Any], where: str) -> Iterator[Problem]:
+    """Refused, not trimmed: what happens above the limit is not documented, and somebody would miss the rest."""
+    for name, value in attributes.items():
+        if not isinstance(value, list):
+            continue
+        if len(value) > MOST_ELEMENTS:
+            yield Problem(f"{where}.{name} has {len(value)} elements, at most {MOST_ELEMENTS} are allowed")
+        elif any(isinstance(item, dict) for item in value) and json_size(value) > MOST_ARRAY_BYTES:
+            yield Problem(f"{where}.{name} is {json_size(value):,} bytes as JSON, at most 100 KB are allowed")
+
+
 @rule(OBJECT_RULES, "connected_audience#0")
 def audience_grammar(audience: Mapping[str, Any], where: str) -> Iterator[Problem]:
     """A filter that is not understood is refused: leaving it out would reach more people."""
@@ -207,7 +228,7 @@ def audience_grammar(audience: Mapping[str, Any], where: str) -> Iterator[Proble
 def identifier_size(value: str, where: str) -> Iterator[Problem]:
     """Filled, and no longer than the contract allows."""
     most = load_contract().size_limits["external_id_bytes"]
-    if not 0 < len(value.strip().encode("utf-8", "replace")) <= most:
+    if not value.strip() or len(value.encode("utf-8", "replace")) > most:
         yield Problem(f"{where} must be filled and at most {most} bytes long")
 
 
@@ -217,6 +238,8 @@ def _one_of_identifiers(recipient: Mapping[str, Any], where: str, allowed: tuple
         found = " and ".join(given) or "none"
         yield Problem(f"{where} must have exactly one of {', '.join(allowed)}; it has {found}")
         return
-    value = recipient[given[0]]
-    if given[0] != "user_alias" and not isinstance(value, bool):
-        yield from identifier_size(str(value), f"{where}.{given[0]}")
+    name, value = given[0], recipient[given[0]]
+    if name == "external_user_id" and not isinstance(value, bool):
+        yield from identifier_size(str(value), f"{where}.{name}")
+    elif isinstance(value, str) and not value.strip():
+        yield Problem(f"{where}.{name} must be filled")

@@ -2,7 +2,7 @@
 
 Absolute times fire at that instant, UTC where they name no offset. Local times fire at that clock time in the
 attribute ``time_zone`` of each person, in the workspace's zone where it is unset. The optimal time is noon of the
-date in the workspace's zone, or the given clock time where noon has passed: a person is not asked here.
+date in the workspace's zone; where noon has passed, the given clock time, or else the date's last second.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import secrets
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from datetime import UTC, datetime, time, timedelta, timezone, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -20,7 +20,7 @@ from airflow_provider_braze.emulator.journal import iso
 from airflow_provider_braze.emulator.problems import Problem, Refused
 
 FIRST_ZONE, LAST_ZONE = timezone(timedelta(hours=14)), timezone(timedelta(hours=-12))
-OPTIMAL_HOUR = 12
+OPTIMAL_TIMES = (time(12), time(23, 59, 59))
 # Beyond it, some zone's clock cannot be written any more.
 LAST_YEAR = 9998
 
@@ -71,11 +71,13 @@ def read_when(schedule: Mapping[str, Any], now: float, zone: tzinfo) -> When:
         raise Refused(Problem("schedule.time is outside of what a schedule can be"))
     local, optimal = schedule.get("in_local_time") is True, schedule.get("at_optimal_time") is True
     clock = clock.replace(tzinfo=None) if local or optimal else clock
-    when = When(clock, local, optimal, zone)
-    if when.due <= now:
+    hours = OPTIMAL_TIMES if optimal else ()
+    candidates = [When(datetime.combine(clock.date(), hour), False, True, zone) for hour in hours]
+    candidates.insert(1, When(clock, local, optimal, zone))
+    ahead = next((when for when in candidates if when.due > now), None)
+    if ahead is None:
         raise Refused(Problem(f"schedule.time {schedule['time']} has passed; it is {iso(now)}"))
-    noon = When(clock.replace(hour=OPTIMAL_HOUR, minute=0, second=0, microsecond=0), False, True, zone)
-    return noon if optimal and noon.due > now else when
+    return ahead
 
 
 def zone_of(attributes: Mapping[str, Any], otherwise: tzinfo) -> tzinfo:

@@ -13,12 +13,15 @@ from airflow_provider_braze.emulator.limits import Limit, parse_limits
 from airflow_provider_braze.emulator.problems import BAD_REQUEST, INVALID_EXTRA, Problem
 from airflow_provider_braze.emulator.rulebook import BODY_RULES, NOT_JUDGED_HERE, OBJECT_RULES, RECIPIENT_RULES, Rule
 from airflow_provider_braze.emulator.rules import identifier_size
+from airflow_provider_braze.emulator.shapes import shape_of
 from airflow_provider_braze.emulator.specification import Contract, EndpointSpec, Field, ObjectSpec
 
 Check = Callable[[Any, str], Iterator[Problem]]
 
 # Real callers post their numeric ids as they are; 123 and "123" are the same person.
-MAY_BE_INTEGER = ("external_user_id", "external_user_ids", "external_id")
+MAY_BE_INTEGER = ("external_user_id", "external_user_ids", "external_id", "external_ids")
+# The contract's word for a required text without a lower limit; elsewhere nothing is as good as missing.
+MAY_BE_EMPTY = "may be empty"
 # These stand in lists, so no rule of an object looks at their size.
 LISTED = ("external_user_ids", "external_ids")
 # The schedule variant of a send names only some of the rules that its fields' texts and the errors page ask for.
@@ -40,7 +43,8 @@ _SCALARS: dict[str, Callable[[Any], bool]] = {
     "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
     "object": lambda value: isinstance(value, dict),
     "array": lambda value: isinstance(value, list),
-    "datetime": lambda value: parse_time(value) is not None,
+    # A date alone would be midnight, when nobody meant to send.
+    "datetime": lambda value: parse_time(value) is not None and len(value) > len("2031-04-07"),
     "any": lambda _: True,
     "identifier": lambda _: True,
 }
@@ -119,6 +123,7 @@ class Validator:
         fields = tuple(fields)
         checks = {field.name: self._field(field) for field in fields if "<" not in field.name}
         required = [field.name for field in fields if field.required and field.name not in not_required]
+        may_be_empty = {field.name for field in fields if MAY_BE_EMPTY in field.limits or not field.required}
         conditional = [condition for field in fields for condition in self._conditions(field)]
         rules = [OBJECT_RULES[rule_id] for rule_id in rule_ids]
 
@@ -128,7 +133,7 @@ class Validator:
                 return
             prefix = f"{where}." if where else ""
             for name in (*required, *(name for name, is_needed in conditional if is_needed(value))):
-                if value.get(name) is None:
+                if value.get(name) is None or (value[name] == "" and name not in may_be_empty):
                     yield Problem(f"{prefix}{name} is required")
             for name, item in value.items():
                 if item is not None and name in checks:
@@ -171,7 +176,7 @@ class Validator:
         if name in MAY_BE_INTEGER:
             return _identifier if name in LISTED else _one_of(["string", "integer"])
         if notation.startswith(("{", "object{")):
-            return _one_of(["object"])
+            return self._fields(shape_of(notation), ())
         kinds = notation.split("|")
         if any(kind not in _SCALARS for kind in kinds):
             return _either([self._type(kind, name) for kind in kinds])
@@ -252,5 +257,5 @@ def _typed(field: Field, text: str) -> Any:
     if field.type == "boolean":
         return {"true": True, "false": False}.get(text.lower(), text)
     if field.type in ("integer", "number"):
-        return int(text) if re.fullmatch(r"[+-]?\d{1,18}", text) else text
+        return int(text) if re.fullmatch(r"[+-]?[0-9]{1,1000}", text) else text
     return text

@@ -90,7 +90,10 @@ CHANNELS = {
             "image_url": "https://example.com/a.png",
             "require_interaction": True,
             "time_to_live": 60,
-            "buttons": [{"text": "Go", "action": "URI", "uri": "https://example.com"}, {"text": "No", "action": "CLOSE"}],
+            "buttons": [
+                {"text": "Go", "action": "URI", "uri": "https://example.com"},
+                {"text": "No", "action": "CLOSE"},
+            ],
         }
     ],
     "email": [
@@ -131,7 +134,12 @@ CHANNELS = {
         },
     ],
     "webhook": [
-        {"url": "https://hooks.example.com/braze", "request_method": "PUT", "request_headers": {"a": "b"}, "body": "{}"},
+        {
+            "url": "https://hooks.example.com/braze",
+            "request_method": "PUT",
+            "request_headers": {"a": "b"},
+            "body": "{}",
+        },
         {"url": "https://hooks.example.com/braze", "request_method": "GET"},
     ],
     "whats_app": [
@@ -163,7 +171,10 @@ CHANNELS = {
                         "list_sections": [
                             {
                                 "section_title": "Hot",
-                                "list_rows": [{"row_title": "Flat white", "row_description": "x"}, {"row_title": "Tea"}],
+                                "list_rows": [
+                                    {"row_title": "Flat white", "row_description": "x"},
+                                    {"row_title": "Tea"},
+                                ],
                             }
                         ],
                     },
@@ -171,7 +182,11 @@ CHANNELS = {
             ),
             (
                 "flow_response_message",
-                {"body": "Go on", "flow_button": {"caption": "Start", "flow_id": "f1"}, "generate_custom_attribute": True},
+                {
+                    "body": "Go on",
+                    "flow_button": {"caption": "Start", "flow_id": "f1"},
+                    "generate_custom_attribute": True,
+                },
             ),
         ]
     ],
@@ -259,7 +274,12 @@ RICHER = {
     ],
     "campaigns_trigger_send": [
         *_triggered("trigger_properties", **OF_CAMPAIGN),
-        {**OF_CAMPAIGN, "recipients": RECIPIENTS[:1], "attachments": CHANNELS["email"][1]["attachments"], "send_id": "s"},
+        {
+            **OF_CAMPAIGN,
+            "recipients": RECIPIENTS[:1],
+            "attachments": CHANNELS["email"][1]["attachments"],
+            "send_id": "s",
+        },
     ],
     "canvas_trigger_send": [
         *_triggered("context", **OF_CANVAS),

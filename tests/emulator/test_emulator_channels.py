@@ -19,6 +19,10 @@ TEMPLATE = {**WHATS, "message_type": "template_message"}
 NAMED = {"template_name": "t", "template_language_code": "en"}
 QUICK = {**WHATS, "message_type": "quick_reply_response_message"}
 ROWS = {**WHATS, "message_type": "list_response_message"}
+BUTTON = {"list_button_text": "b"}
+SECTION = {"section_title": "s", "list_rows": [{"row_title": "r"}] * 11}
+FLOW = {**WHATS, "message_type": "flow_response_message"}
+TALK = {"shortcut_id": "s", "reply_person_id": "p", "persons": [{"id": "p", "name": "P"}]}
 LONG, BAD, EXTRA = "x" * 4000, "Bad Request", "Invalid Extra Push Payload"
 
 REFUSED = {
@@ -47,8 +51,31 @@ REFUSED = {
     ),
     "time to live": ({"android_push": {**WEB, "time_to_live": 2419201}}, BAD, "2419200 or less"),
     "conversation": ({"android_push": {**WEB, "conversation_data": {}}}, BAD, "shortcut_id is required"),
+    "person": (
+        {"android_push": {**WEB, "conversation_data": {**TALK, "messages": [{"text": "t", "timestamp": 1}]}}},
+        BAD,
+        "messages[0].person_id is required",
+    ),
+    "flow caption": (
+        {"whats_app": {**FLOW, "message": {"body": "b", "flow_button": {"caption": "c" * 21, "flow_id": "f"}}}},
+        BAD,
+        "flow_button.caption must be at most 20 characters",
+    ),
+    "button text": ({"whats_app": {**QUICK, "message": {"body": "b", "buttons": [{}]}}}, BAD, "text is required"),
+    "row": (
+        {
+            "whats_app": {
+                **ROWS,
+                "message": {"body": "b", "list": BUTTON | {"list_sections": [{**SECTION, "list_rows": [{}]}]}},
+            }
+        },
+        BAD,
+        "list_sections[0].list_rows[0].row_title is required",
+    ),
+    "odd index": ({"whats_app": {**TEMPLATE, "message": {**NAMED, "body_variables": {"²": "b"}}}}, BAD, "indexes"),
+    "web uri": ({"web_push": {**WEB, "buttons": [{"text": "x", "uri": 5}]}}, BAD, "buttons[0].uri must be a string"),
     "kindle": ({"kindle_push": {"alert": "a"}}, BAD, "kindle_push.title is required"),
-    "web_push.buttons": ({"web_push": {**WEB, "buttons": [{"action": "URI"}]}}, BAD, "buttons[0].text is required"),
+    "web button": ({"web_push": {**WEB, "buttons": [{"action": "URI"}]}}, BAD, "buttons[0].text is required"),
     "web action": ({"web_push": {**WEB, "buttons": [{"text": "x", "action": "RUN"}]}}, BAD, "action must be one of"),
     "email from": ({"email": {**EMAIL, "from": "hello@example.com"}}, BAD, "written Display Name <address>"),
     "email app": ({"email": {**EMAIL, "app_id": None}}, BAD, "email.app_id is required"),
@@ -85,15 +112,19 @@ REFUSED = {
         {
             "whats_app": {
                 **QUICK,
-                "message": {"body": "b", "buttons": [{}], "header_text": "h", "header_image_uri": "u"},
+                "message": {"body": "b", "buttons": [{"text": "t"}], "header_text": "h", "header_image_uri": "u"},
             }
         },
         BAD,
         "only one of header_text, header_image_uri",
     ),
-    "no section": ({"whats_app": {**ROWS, "message": {"body": "b", "list": {}}}}, BAD, "must have a section"),
+    "no section": (
+        {"whats_app": {**ROWS, "message": {"body": "b", "list": BUTTON | {"list_sections": []}}}},
+        BAD,
+        "must have a section",
+    ),
     "rows": (
-        {"whats_app": {**ROWS, "message": {"body": "b", "list": {"list_sections": [{"list_rows": [{}] * 11}]}}}},
+        {"whats_app": {**ROWS, "message": {"body": "b", "list": BUTTON | {"list_sections": [SECTION]}}}},
         BAD,
         "at most 10 rows",
     ),
@@ -105,8 +136,11 @@ ACCEPTED = {
     "as long as it may be": {"android_push": {"alert": LONG, "title": "t", "extra": {}}},
     "odd priority": {"kindle_push": {**WEB, "priority": 9}},
     "template": {"email": {"app_id": "a", "from": "A <a@b.c>", "email_template_id": "t"}},
+    "from in Liquid": {"email": {**EMAIL, "from": "{{content_blocks.${sender}}}"}},
     "banner": {"content_card": BANNER},
     "flow": {"whats_app": {**WHATS, "message_type": "text_response_message", "message": {"body": "b"}}},
+    "buttons": {"web_push": {**WEB, "buttons": [{"text": "x"}, {"text": "y", "action": "URI", "uri": "u"}]}},
+    "talk": {"android_push": {**WEB, "conversation_data": {**TALK, "messages": []}}},
     "all": {"email": EMAIL, "sms": SMS, "webhook": HOOK, "web_push": WEB, "content_card": CARD},
 }
 
@@ -250,3 +284,14 @@ def test_an_empty_list_is_nobody_also_next_to_a_segment(braze, caller, lists):
         assert answer.status_code == 400
         assert any("is empty" in error for error in answer.json()["errors"])
     assert braze.deliveries() == {}
+
+
+@pytest.mark.parametrize(("ids", "aliases"), [(0, 51), (1, 50), (50, 1), (51, 0), (51, 51)])
+def test_fifty_people_in_all(caller, ids, aliases):
+    people = {
+        "external_user_ids": [str(n) for n in range(ids)],
+        "user_aliases": [{"alias_label": "l", "alias_name": str(n)} for n in range(aliases)],
+    }
+    answer = caller.call("messages_send", {"messages": PUSH, **{name: who for name, who in people.items() if who}})
+    assert answer.status_code == 400
+    assert answer.json()["message"].startswith("The max number of")

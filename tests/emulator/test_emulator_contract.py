@@ -165,7 +165,21 @@ REFUSED = {
     "audience comparison a list": (custom(comparison=["equals"]), "Bad Request", "comparison must be one of"),
     "audience without a value": (custom(value=None), "Bad Request", "value is required"),
     "audience value misfit": (custom(comparison="greater_than", value="3"), "Bad Request", "does not fit"),
-    "audience bad pattern": (custom(comparison="matches_regex", value="("), "Bad Request", "does not fit"),
+    "audience pattern a number": (custom(comparison="matches_regex", value=7), "Bad Request", "does not fit"),
+    "external_user_ids": ({"external_user_ids": ["u-1"]}, "No Recipients", "external_user_ids is not accepted"),
+    "user_aliases next to an audience": (
+        {"user_aliases": [ALIAS["user_alias"]], "audience": TIER},
+        "No Recipients",
+        "user_aliases is not accepted",
+    ),
+    "array of 501": (created(tags=["x"] * 501), "Bad Request", "tags has 501 elements, at most 500"),
+    "array of large objects": (created(pets=[{"a": "x" * 100_000}]), "Bad Request", "at most 100 KB"),
+    "identifier too long with a space": (
+        {"recipients": [{"external_user_id": "x" * 987 + " "}]},
+        "Bad Request",
+        "at most 987 bytes",
+    ),
+    "email empty": ({"recipients": [{**EMAIL, "email": ""}]}, "Bad Request", "recipients[0].email must be filled"),
     "audience without a name": (custom(custom_attribute_name=None), "Bad Request", "custom_attribute_name is required"),
     "audience status": (
         {
@@ -193,6 +207,10 @@ ACCEPTED = {
         "send_id": None,
     },
     "unknown fields": {"recipients": [{**ONE, "nickname": "K"}], "campaign_name": "x"},
+    "stray lists next to recipients": {"recipients": [ONE], "external_user_ids": True},
+    "array of 500": created(tags=["x"] * 500),
+    "long braze_id": {"recipients": [{"braze_id": "x" * 988}]},
+    "long email": {"recipients": [{**EMAIL, "email": "x" * 988 + "@example.com"}]},
     "audience only": {"audience": TIER},
     "recipients and audience": {"recipients": [ONE], "audience": {"AND": [TIER, {"OR": [TIER]}]}},
     "custom attributes of any shape": created(tags={"add": ["a"]}, visits={"inc": 1}, gone=None, nested={"a": [1]}),

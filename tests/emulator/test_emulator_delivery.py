@@ -174,6 +174,8 @@ def custom(comparison, value=None, name="field"):
         (custom("not_equal", "a"), None, True),
         (custom("matches_regex", "^a+$"), "aaa", True),
         (custom("does_not_match_regex", "^a+$"), "aaa", False),
+        (custom("matches_regex", "(?<x>"), "aaa", False),
+        (custom("does_not_match_regex", "(?<x>"), "aaa", False),
         (custom("exists"), 0, True),
         (custom("does_not_exist"), None, True),
         (custom("includes_value", "x"), ["x", "y"], True),

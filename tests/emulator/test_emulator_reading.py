@@ -227,7 +227,8 @@ def test_other_ways_to_name_people(strict, caller, body, found):
 
 
 def test_an_export_of_nobody_is_refused(caller):
-    assert caller.call("users_export_ids", {"fields_to_export": ["email"]}).status_code == 400
+    for nobody in ({}, {"device_id": ""}, {"phone": ""}, {"external_ids": []}):
+        assert caller.call("users_export_ids", {"fields_to_export": ["email"], **nobody}).status_code == 400
     assert caller.call("users_export_ids", {"external_ids": [str(n) for n in range(51)]}).status_code == 400
 
 

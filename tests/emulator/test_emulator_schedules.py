@@ -69,7 +69,8 @@ BAD_TIMES = {
     "Z with local": ({"time": "2090-01-01T00:00:00Z", "in_local_time": True}, "must not name a zone"),
     "offset with optimal": ({"time": "2090-01-01T00:00:00+02:00", "at_optimal_time": True}, "must not name a zone"),
     "both": ({"time": "2090-01-01T00:00:00", "in_local_time": True, "at_optimal_time": True}, "only one of"),
-    "empty": ({"time": ""}, "must be an ISO 8601"),
+    "empty": ({"time": ""}, "schedule.time is required"),
+    "a date": ({"time": "2090-01-01"}, "must be an ISO 8601 date and time"),
     "none": ({"in_local_time": True}, "schedule.time is required"),
     "beyond": ({"time": "9999-12-31T23:59:59-12:00"}, "outside"),
     "flag a string": ({"time": "2090-01-01T00:00:00", "in_local_time": "true"}, "must be true or false"),
@@ -151,6 +152,8 @@ def test_the_optimal_time_is_noon(braze, caller):
     assert braze.summary()["total"] == 1
     caller.schedule(schedule={"time": f"{day}T23:00:00", "at_optimal_time": True})
     assert braze.schedules()[1]["due_at"] == f"{day}T23:00:00.000+00:00"
+    caller.schedule(schedule={"time": f"{day}T00:00:00", "at_optimal_time": True})
+    assert braze.schedules()[2]["due_at"] == f"{day}T23:59:59.000+00:00"
 
 
 @pytest.mark.parametrize("kind", KINDS)

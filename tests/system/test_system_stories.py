@@ -106,10 +106,8 @@ def test_a_region_that_fails_stops_nobody_else(story, run_dag, braze_emulator, w
 def launch(story, run_dag, braze_emulator, warehouse):
     """Run the launch as if it were tomorrow noon, so that its own tomorrow has begun nowhere yet; gives its day."""
 
-    def run(prices, arrives_at, people=PEOPLE, fault=None):
-        users = [{"external_id": name, "email": f"{name}@example.com"} for name in people]
-        for user, zone in zip(users, people.values(), strict=True):
-            user |= {"time_zone": zone} if zone else {}
+    def run(prices, arrives_at, people=PEOPLE):
+        users = [{"external_id": name, "email": f"{name}@example.com", "time_zone": people[name]} for name in people]
         dag = story("schedule_for_tomorrow_local_time", users=users, everyone_is_known=False)
         warehouse(
             "CREATE TABLE customers (customer_id TEXT, first_name TEXT, subscribed INTEGER)",
@@ -120,8 +118,6 @@ def launch(story, run_dag, braze_emulator, warehouse):
             "CREATE TABLE deliveries (arrives_at TEXT)",
             ("INSERT INTO deliveries VALUES (?)", [arrives_at]),
         )
-        if fault:
-            braze_emulator.inject(**fault)
         # Minutes and seconds stay: run ids are made of them.
         noon = (timezone.utcnow() + timedelta(days=1)).replace(hour=12)
         state, tasks = ended(run_dag(dag, run_after=noon))
@@ -168,22 +164,39 @@ def test_the_launch_is_called_off_when_a_price_is_missing(launch, braze_emulator
     people = {f"p-{number}": None for number in range(120)}
     _, state, tasks = launch([3.2, None], "10:40", people)
     assert state == "failed", "whoever is on call must hear of it"
-    assert (tasks["check_prices"], tasks["move_to_noon"]) == ("failed", "upstream_failed")
-    assert tasks["call_off"] == "success"
+    assert tasks == {
+        "schedule_launch": "success",
+        "check_prices": "failed",
+        "call_off": "success",
+        "beans_arrive_late": "upstream_failed",
+        "move_to_noon": "upstream_failed",
+    }
     assert [one["state"] for one in braze_emulator.schedules()] == ["deleted"] * 3
     braze_emulator.clock.advance(4 * DAY)
     assert braze_emulator.deliveries() == {}
 
 
-def test_TEMP_partial(launch, braze_emulator):
-    people = {f"p-{number}": None for number in range(120)}
-    fault = {"kind": "drop_after_acceptance", "skip": 1}
-    _, state, tasks = launch([3.2, 3.0], "10:40", people, fault)
-    print("TEMP", state, tasks, [one["state"] for one in braze_emulator.schedules()])
-    assert 0
-
-
 # A broadcast behind an approval.
+
+
+@pytest.fixture
+def _inline_questions(monkeypatch):
+    """Let dag.test() of Airflow 3.1 and 3.2 pass on the trigger's question for an answer, as their triggerer does."""
+    from airflow.models.hitl import HITLDetail
+    from airflow.sdk.execution_time.comms import GetHITLDetailResponse
+    from airflow.sdk.execution_time.supervisor import InProcessTestSupervisor
+
+    if hasattr(HITLDetail, "as_resume_event_payload"):
+        return
+    handle = InProcessTestSupervisor._handle_request
+
+    def handle_or_ask(self, message, *args):
+        if isinstance(message, GetHITLDetailResponse):
+            self.comms.messages.append(self.client.hitl.get_detail_response(ti_id=message.ti_id))
+        else:
+            handle(self, message, *args)
+
+    monkeypatch.setattr(InProcessTestSupervisor, "_handle_request", handle_or_ask)
 
 
 @contextmanager
@@ -195,7 +208,7 @@ def answered(dag, task_id, option):
     from airflow.models.hitl import HITLDetail
     from airflow.models.taskinstance import TaskInstance
     from airflow.utils.session import create_session
-    from sqlalchemy import select
+    from sqlalchemy import select, update
 
     ours = select(TaskInstance.run_id, TaskInstance.state).join(HITLDetail, HITLDetail.ti_id == TaskInstance.id)
     ours = ours.where(TaskInstance.dag_id == dag.dag_id, TaskInstance.task_id == task_id)
@@ -209,7 +222,7 @@ def answered(dag, task_id, option):
 
     def watch():
         deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
+        while not over.wait(0.02):
             found = question()
             if found and (not parks or str(found.state) == "awaiting_input"):
                 # dag.test() itself writes the state once more after the task has parked.
@@ -219,14 +232,22 @@ def answered(dag, task_id, option):
                 with create_session(scoped=False) as session:
                     outcome.append(update_hitl_detail(dag.dag_id, found.run_id, task_id, payload, user, session))
                 return
-            time.sleep(0.02)
+            if time.monotonic() > deadline:  # Or dag.test() would wait for ever.
+                with create_session(scoped=False) as session:
+                    session.execute(update(TaskInstance).where(TaskInstance.task_id == task_id).values(state="failed"))
+                return
 
+    over = threading.Event()
     person = threading.Thread(target=watch, daemon=True)
     person.start()
-    yield outcome
-    person.join(60)
+    try:
+        yield outcome
+    finally:
+        over.set()
+        person.join(60)
 
 
+@pytest.mark.usefixtures("_inline_questions")
 def test_an_approved_broadcast_goes_out_under_its_send_id(story, run_dag, braze_emulator):
     dag = story("broadcast_with_approval")
     with answered(dag, "approve", "Approve") as outcome:
@@ -244,6 +265,7 @@ def test_an_approved_broadcast_goes_out_under_its_send_id(story, run_dag, braze_
     assert paths(braze_emulator) == {"/sends/id/create": 1, "/campaigns/trigger/send": 1}
 
 
+@pytest.mark.usefixtures("_inline_questions")
 def test_a_rejected_broadcast_leaves_no_trace(story, run_dag, braze_emulator):
     dag = story("broadcast_with_approval")
     with answered(dag, "approve", "Reject") as outcome:
@@ -322,11 +344,12 @@ def test_no_orders_no_receipts(story, run_dag, braze_emulator, warehouse):
 
 
 @pytest.mark.parametrize(
-    ("days", "hour", "expected"),
-    [(2, 3, "failed"), (2, 21, "failed"), (2, 8, "success"), (9, 3, "success")],
+    ("due", "expected"),
+    [((2, 3), "failed"), ((2, 21), "failed"), ((2, 8), "success"), ((9, 3), "success")],
     ids=["night", "late", "morning", "night but far off"],
 )
-def test_the_audit_fails_for_what_is_due_at_night(story, run_dag, braze_emulator, days, hour, expected):
+def test_the_audit_fails_for_what_is_due_at_night(story, run_dag, braze_emulator, due, expected):
+    days, hour = due
     dag = story("audit_scheduled_broadcasts", canvases=[])
     due = (timezone.utcnow() + timedelta(days=days)).replace(hour=hour, minute=0, second=0, microsecond=0)
     braze_emulator.add_canvas(LAUNCH, name="Roast letter", next_send_time=due, schedule_type="local_time_zones")
