@@ -189,6 +189,21 @@ def join_audiences(given: Mapping[str, Any]) -> Audience | None:
     return audiences[0] if audiences else None
 
 
+class AliasAudience(Audience):
+    """People named by user aliases.
+
+    :param aliases: objects with ``alias_name`` and ``alias_label``: a list, or what an upstream task returned.
+    """
+
+    def __init__(self, aliases: Any) -> None:
+        self._aliases = as_audience(aliases, "user_aliases")
+
+    def recipients(self, values_field: str | None = None) -> Iterator[Any]:
+        """Yield one recipient per alias."""
+        for alias in self._aliases.recipients(values_field):
+            yield {"user_alias": alias}
+
+
 @dataclass
 class _JoinedAudience(Audience):
     parts: list[Audience]

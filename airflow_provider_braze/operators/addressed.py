@@ -132,9 +132,9 @@ class MessagesOperator(UsersOperator):
 
     def gather_recipients(self) -> None:
         """Put the users of all parameters together."""
-        from airflow_provider_braze.delivery.audience import join_audiences
+        from airflow_provider_braze.delivery.audience import AliasAudience, join_audiences
 
         super().gather_recipients()
-        aliases = None if self.user_aliases is None else [{"user_alias": alias} for alias in self.user_aliases]
+        aliases = None if self.user_aliases is None else AliasAudience(self.user_aliases)
         self.recipients = join_audiences({"recipients": self.recipients, "user_aliases": aliases})
         self.user_aliases = None

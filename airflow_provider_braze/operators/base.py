@@ -54,7 +54,14 @@ class BrazeBaseOperator(BaseOperator):
 
 
 class BrazeCallOperator(BrazeBaseOperator):
-    """Calls its endpoint once, and returns Braze's answer."""
+    """Calls its endpoint once, and returns Braze's answer.
+
+    Its fields are outputs by name too: ``.output["send_id"]`` is the id.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        # Airflow takes what is in the brackets for a key of its own.
+        super().__init__(**{"multiple_outputs": True} | kwargs)
 
     def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002
         """Call, and return the answer as a plain dict."""
@@ -147,16 +154,21 @@ class BrazeSendOperator(BrazeBaseOperator):
     def _deliver(self, plan: Any, context: Context) -> dict[str, Any]:
         from airflow_provider_braze import guards
         from airflow_provider_braze.delivery.engine import deliver
-        from airflow_provider_braze.delivery.errors import BrazeNobodyMessagedError
+        from airflow_provider_braze.delivery.errors import BrazeDeliveryError, BrazeNobodyMessagedError
 
         client = self.hook.get_async_conn()
         guards.note_sending(context)
         try:
             progress = _ProgressLog(self.log, len(plan))
             return deliver(plan, client, allow_paused=self.allow_paused, progress=progress)
-        except BrazeNobodyMessagedError:
-            guards.forget_sending(context)
+        except BrazeDeliveryError as error:
+            if isinstance(error, BrazeNobodyMessagedError):
+                guards.forget_sending(context)
+            self.keep_known(error.report, context)
             raise
+
+    def keep_known(self, report: Mapping[str, Any], context: Context) -> None:
+        """Keep for later tasks what a delivery that failed has made."""
 
 
 class _ProgressLog:

@@ -94,6 +94,8 @@ class BrazeStartLiveActivityOperator(UsersOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if self.audience is not None or self.broadcast is not None:
+            raise TypeError("Live activities take custom_audience or segment_id, not audience and broadcast.")
         self.app_id = app_id
         self.activity_id = activity_id
         self.activity_attributes_type = activity_attributes_type

@@ -29,6 +29,13 @@ class Scheduled(BrazeBaseOperator):
         super().__init__(**{"multiple_outputs": True} | kwargs)
         self.schedule = schedule
 
+    def keep_known(self, report: Mapping[str, Any], context: Context) -> None:
+        """Keep the ids of the schedules that a delivery made before it failed, so that they can be deleted."""
+        context["ti"].xcom_push(key="schedule_ids", value=report["schedule_ids"])
+        self.log.warning(
+            "%d schedules were made before; .output['schedule_ids'] has them.", len(report["schedule_ids"])
+        )
+
     @property
     def payload(self) -> dict[str, Any]:
         """The fields that were given, the schedule as Braze's object."""
@@ -56,9 +63,11 @@ class ByScheduleId(BrazeBaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002
         """Call once per id."""
+        from airflow_provider_braze.hooks.errors import airflow_errors
         from airflow_provider_braze.operators.when import call_per_schedule
 
-        return call_per_schedule(self.hook, self.endpoint, self.payload, self.schedule_id, self.log)
+        with airflow_errors():
+            return call_per_schedule(self.hook, self.endpoint, self.payload, self.schedule_id, self.log)
 
 
 class OfCampaign(ByScheduleId):

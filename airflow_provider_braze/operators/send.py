@@ -85,8 +85,7 @@ class BrazeCreateSendIdOperator(BrazeCallOperator):
     template_fields: Sequence[str] = (*BrazeCallOperator.template_fields, "campaign_id", "send_id")
 
     def __init__(self, *, campaign_id: str, send_id: str | None = None, **kwargs: Any) -> None:
-        # So that .output["send_id"] is the id: Airflow takes what is in the brackets for a key of its own.
-        super().__init__(**{"multiple_outputs": True} | kwargs)
+        super().__init__(**kwargs)
         self.campaign_id = campaign_id
         self.send_id = send_id
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -43,17 +44,38 @@ def call_per_schedule(
     hook: BrazeHook, endpoint: str, payload: Mapping[str, Any], schedule_ids: str | Iterable[str] | None, log: Any
 ) -> dict[str, Any]:
     """Call an endpoint for each schedule id, try all, and raise the first error at the end."""
-    ids = [schedule_ids] if isinstance(schedule_ids, str) else list(schedule_ids or ())
-    if not ids and not endpoint.endswith("_delete"):
-        raise BrazeValidationError(endpoint, ["schedule_id: there is none, so nothing could be changed"])
+    ids = _ids(endpoint, schedule_ids)
     errors: list[BrazeError] = []
+    failed: list[str] = []
     for schedule_id in ids:
         try:
             hook.call(endpoint, {**payload, "schedule_id": schedule_id})
         except BrazeError as error:
             log.error("Schedule %s: %s", schedule_id, error)
+            failed.append(f"\n  - {schedule_id}: {error}")
             errors.append(error)
     log.info("%s: %d of %d schedules done.", endpoint, len(ids) - len(errors), len(ids))
     if errors:
-        raise errors[0]
+        first = errors[0]
+        first.args = (f"{len(errors)} of {len(ids)} schedules failed, the others are done:{''.join(failed)}",)
+        raise first
     return {"schedule_ids": ids, "requests": len(ids)}
+
+
+def _ids(endpoint: str, given: str | Iterable[str] | None) -> list[str]:
+    """Read schedule ids: one, a list, or a list as JSON text. An empty list is nothing to delete, None is not."""
+    if given is None:
+        raise BrazeValidationError(
+            endpoint, ["schedule_id: there is none: the task that made the schedules left no ids, look into Braze"]
+        )
+    if isinstance(given, str) and given.lstrip().startswith("["):
+        try:
+            given = json.loads(given)
+        except ValueError:
+            raise BrazeValidationError(
+                endpoint, ["schedule_id: is a list as text: give the creating task's .output['schedule_ids'] instead"]
+            ) from None
+    ids = [given] if isinstance(given, str) else list(given)
+    if not ids and not endpoint.endswith("_delete"):
+        raise BrazeValidationError(endpoint, ["schedule_id: the list is empty, so nothing could be changed"])
+    return ids

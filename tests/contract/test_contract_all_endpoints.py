@@ -188,7 +188,7 @@ OPEN = {
     ),
     "time_to_live beside expire_at (one of them is needed)": card(time_to_live=60, expire_at=at(days=2) + "Z"),
     "an unknown channel beside a known one (newer than the contract, or misspelt)": say(**PUSH, emial={"body": "Hi"}),
-    "an unknown channel in an update of a campaign's messages, without a variation": (
+    "an unknown channel beside campaign_id, without a variation": (
         "messages_send",
         {
             **OF_CAMPAIGN,
@@ -225,6 +225,36 @@ OPEN = {
     ),
     "an empty app_id of an e-mail": changed("email", app_id=""),
     "an empty text of a button": say(android_push={"alert": "a", "title": "b", "buttons": [{"text": ""}]}),
+    "an empty alert of a push (required; only a card's title may be empty, says the contract)": say(
+        android_push={"alert": "", "title": "a"}
+    ),
+    "an empty title of a web push": changed("web_push", title=""),
+    "an empty alert of an apple_push": say(apple_push={"alert": ""}),
+    "an empty body of an SMS": changed("sms", body=""),
+    "an empty body of an e-mail": changed("email", body=""),
+    "an empty url of a webhook": changed("webhook", url=""),
+    "an empty text in a conversation": talk(messages=[{"text": "", "timestamp": 1900000000, "person_id": "p"}]),
+    "an empty body of a WhatsApp text": whats_app(1, body=""),
+    "an empty body of an update's live notification": (
+        "live_activity_update",
+        {**LIVE, "notification": {"alert": {"title": "", "body": ""}}},
+    ),
+    "no buttons in a quick reply": whats_app(3, buttons=[]),
+    "a list without a row": whats_app(
+        4, list={"list_button_text": "a", "list_sections": [{"section_title": "a", "list_rows": []}]}
+    ),
+    "a number as subscription_group_id (untyped in array<{subscription_group_id, ...}>)": person(
+        attributes={"subscription_groups": [{"subscription_group_id": 7, "subscription_state": "subscribed"}]}
+    ),
+    "empty recipients beside ids on messages_send (no field of it)": (
+        "messages_send",
+        {"external_user_ids": ["u-1"], "recipients": [], "messages": PUSH},
+    ),
+    "a number among the ids to export (array<string>; numeric ids are let through elsewhere)": (
+        "users_export_ids",
+        {"external_ids": [7]},
+    ),
+    "an id of 988 bytes to export": ("users_export_ids", {"external_ids": [LONG_ID]}),
     "an empty device_id, which names nobody": ("users_export_ids", {"device_id": ""}),
     "an empty phone": ("users_export_ids", {"phone": ""}),
     "an empty field to export": ("users_export_ids", {"external_ids": ["u-1"], "fields_to_export": [""]}),

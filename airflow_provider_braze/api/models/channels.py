@@ -191,7 +191,8 @@ class Email(Channel):
     """An e-mail; its body may come from a template of the dashboard."""
 
     app_id: NonEmpty
-    sender: Annotated[NonEmpty, Field(alias="from")]
+    # Liquid may make the whole of it.
+    sender: Annotated[StrictStr, Field(alias="from", pattern=r"^\s*\S.*<[^<>\s]+@[^<>\s]+>\s*$|\{\{")]
     subject: StrictStr | None = None
     reply_to: StrictStr | None = None
     bcc: StrictStr | None = None

@@ -64,6 +64,15 @@ _NOT_BLANK = r"\S"
 
 # Real callers post integer ids: they are kept as they come, booleans and decimals are not ids.
 UserId = Annotated[Annotated[StrictStr, Field(pattern=_NOT_BLANK)] | StrictInt, GetPydanticSchema(_one_message)]
+
+
+def _check_user_id(value: str | int) -> str | int:
+    if len(str(value).encode()) > USER_ID_BYTES:
+        raise ValueError(f"is longer than Braze's {USER_ID_BYTES} bytes")
+    return value
+
+
+ListedUserId = Annotated[UserId, AfterValidator(_check_user_id)]
 Named = Annotated[StrictStr, Field(pattern=_NOT_BLANK)]
 NonEmpty = Annotated[StrictStr, Field(min_length=1)]
 

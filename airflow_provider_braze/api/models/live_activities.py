@@ -12,7 +12,7 @@ from pydantic import Field, StrictBool, model_validator
 
 from airflow_provider_braze.api.models.audience import ConnectedAudience
 from airflow_provider_braze.api.models.channels import ApplePush
-from airflow_provider_braze.api.models.common import RECIPIENTS_PER_CALL, BrazeModel, DateTime, NonEmpty, UserId
+from airflow_provider_braze.api.models.common import RECIPIENTS_PER_CALL, BrazeModel, DateTime, ListedUserId, NonEmpty
 
 _TARGETS = ("external_user_ids", "segment_id", "custom_audience")
 
@@ -39,7 +39,7 @@ class LiveActivityStart(BrazeModel):
     content_state: dict[str, Any]
     notification: ApplePush
     stale_date: DateTime | None = None
-    external_user_ids: Annotated[list[UserId], Field(min_length=1, max_length=RECIPIENTS_PER_CALL)] | None = None
+    external_user_ids: Annotated[list[ListedUserId], Field(min_length=1, max_length=RECIPIENTS_PER_CALL)] | None = None
     segment_id: NonEmpty | None = None
     custom_audience: ConnectedAudience | None = None
 

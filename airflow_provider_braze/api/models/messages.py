@@ -12,13 +12,13 @@ from pydantic import StrictBool, model_validator
 
 from airflow_provider_braze.api.models.audience import ConnectedAudience
 from airflow_provider_braze.api.models.channels import AndroidPush, ApplePush, Email, KindlePush, Sms, WebPush
-from airflow_provider_braze.api.models.common import RECIPIENTS_PER_CALL, BrazeModel, NonEmpty, SendId, UserId
+from airflow_provider_braze.api.models.common import RECIPIENTS_PER_CALL, BrazeModel, ListedUserId, NonEmpty, SendId
 from airflow_provider_braze.api.models.more_channels import ContentCard, Webhook, WhatsApp
 from airflow_provider_braze.api.models.recipients import UserAlias
 from airflow_provider_braze.api.models.schedules import Schedule, ScheduleById
 
 
-class ScheduledMessages(BrazeModel):
+class Messages(BrazeModel):
     """One object per channel; a user gets those by which they can be reached."""
 
     apple_push: ApplePush | None = None
@@ -29,11 +29,12 @@ class ScheduledMessages(BrazeModel):
     content_card: ContentCard | None = None
     sms: Sms | None = None
     webhook: Webhook | None = None
+    whats_app: WhatsApp | None = None
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
-        if not self.channels():
-            raise ValueError("holds no channel: give at least one, for example email")
+        if not any(getattr(self, name) is not None for name in type(self).model_fields):
+            raise ValueError("holds no channel that Braze documents: give at least one, for example email")
         return self
 
     def channels(self) -> dict[str, object]:
@@ -42,22 +43,16 @@ class ScheduledMessages(BrazeModel):
         return {name: channel for name, channel in given.items() if channel is not None}
 
 
-class Messages(ScheduledMessages):
-    """The same with WhatsApp, which Braze does not list for schedules."""
-
-    whats_app: WhatsApp | None = None
-
-
 class _MessagesCall(BrazeModel):
     broadcast: StrictBool | None = None
-    external_user_ids: list[UserId] | None = None
+    external_user_ids: list[ListedUserId] | None = None
     user_aliases: list[UserAlias] | None = None
     segment_id: NonEmpty | None = None
     audience: ConnectedAudience | None = None
     campaign_id: NonEmpty | None = None
     send_id: SendId | None = None
     recipient_subscription_state: Literal["opted_in", "subscribed", "all"] | None = None
-    messages: ScheduledMessages | None = None
+    messages: Messages | None = None
 
     @model_validator(mode="after")
     def _addresses_somebody(self) -> Self:
@@ -68,6 +63,9 @@ class _MessagesCall(BrazeModel):
             raise ValueError(
                 f"external_user_ids and user_aliases are {people} together, Braze takes at most {RECIPIENTS_PER_CALL}"
             )
+        if not people and (self.model_extra or {}).get("recipients") is not None:
+            # Were they ignored over there, a call meant for a few would reach everybody in the segment.
+            raise ValueError("recipients is not known to this endpoint: use external_user_ids or user_aliases")
         if self.broadcast and people:
             raise ValueError("broadcast true cannot be given together with external_user_ids or user_aliases")
         if not people and self.segment_id is None and self.audience is None:
@@ -92,7 +90,6 @@ class _MessagesCall(BrazeModel):
 class MessagesSend(_MessagesCall):
     """Send messages to users, to a segment, or to an audience; all get the same content."""
 
-    messages: Messages | None = None
     override_frequency_capping: StrictBool | None = None
 
 
@@ -102,12 +99,18 @@ class MessagesScheduleCreate(_MessagesCall):
     schedule: Schedule
     override_messaging_limits: StrictBool | None = None
 
+    @model_validator(mode="after")
+    def _has_no_whats_app(self) -> Self:
+        if self.messages is not None and self.messages.whats_app is not None:
+            raise ValueError("messages.whats_app cannot be scheduled: Braze lists it for /messages/send only")
+        return self
+
 
 class MessagesScheduleUpdate(ScheduleById):
     """Change when or what scheduled messages are; whom they go to cannot be changed."""
 
     schedule: Schedule | None = None
-    messages: ScheduledMessages | None = None
+    messages: Messages | None = None
 
     @model_validator(mode="after")
     def _changes_something(self) -> Self:

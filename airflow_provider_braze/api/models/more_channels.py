@@ -44,8 +44,9 @@ class ContentCard(Channel):
             raise ValueError("title and description are needed, unless type is BANNER; the title may be empty")
         if self.type != "CLASSIC" and self.image_url is None:
             raise ValueError(f"image_url is needed for type {self.type}")
-        if self.time_to_live is None and self.expire_at is None:
-            raise ValueError("time_to_live or expire_at is needed")
+        if (self.time_to_live is None) == (self.expire_at is None):
+            # With both it would be open which one counts.
+            raise ValueError("exactly one of time_to_live and expire_at is needed")
         if self._lasts() > timedelta(days=CARD_DAYS):
             raise ValueError(f"must expire within {CARD_DAYS} days")
         return self
@@ -73,7 +74,7 @@ class TemplateMessage(BrazeModel):
     template_language_code: NonEmpty
     header_variables: Annotated[Variables, Field(max_length=1)] | None = None
     body_variables: Variables | None = None
-    button_variables: Annotated[Variables, Field(max_length=1)] | None = None
+    button_variables: Annotated[Variables, Field(min_length=1, max_length=1)] | None = None
     header_media_uri: StrictStr | None = None
 
 
@@ -108,7 +109,7 @@ class QuickReplyResponse(BrazeModel):
 
     @model_validator(mode="after")
     def _has_one_header(self) -> Self:
-        if self.header_image_uri is not None and self.header_text is not None:
+        if self.header_image_uri and self.header_text:
             raise ValueError("header_image_uri and header_text exclude each other")
         return self
 

@@ -12,6 +12,7 @@ from pydantic import StrictBool, model_validator
 
 from airflow_provider_braze.api.models.common import BrazeModel, DateTime, NonEmpty, parse_time
 
+LAST_YEAR = 9000
 # The last place on earth where a local time comes round is twelve hours behind UTC.
 _LAST_ZONE = timedelta(hours=12)
 
@@ -26,10 +27,15 @@ class Schedule(BrazeModel):
     @model_validator(mode="after")
     def _rules_between_fields(self) -> Self:
         moment = parse_time(self.time)
+        if self.in_local_time and self.at_optimal_time:
+            # What both together mean is not documented.
+            raise ValueError("takes in_local_time or at_optimal_time, not both")
         local = "in_local_time" if self.in_local_time else "at_optimal_time" if self.at_optimal_time else None
         if local and moment.tzinfo is not None:
             raise ValueError(f"time must have no zone designator together with {local}: leave out the Z or the offset")
         instant = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        if instant.year > LAST_YEAR:
+            raise ValueError(f"time is in the year {instant.year}, which no schedule reaches")
         # Braze's pages disagree on when a local time is past; when it is over in every zone, both refuse it.
         latest = instant + _LAST_ZONE if local else instant
         if self.at_optimal_time and local:

@@ -10,7 +10,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, StrictStr, model_validator
 
-from airflow_provider_braze.api.models.common import BrazeModel, NonEmpty, Properties, SendId, UserId
+from airflow_provider_braze.api.models.common import BrazeModel, ListedUserId, NonEmpty, Properties, SendId
 from airflow_provider_braze.api.models.recipients import Attributes, UserAlias
 
 
@@ -24,7 +24,7 @@ class SendIdCreate(BrazeModel):
 class TransactionalRecipient(BrazeModel):
     """The one person of a transactional e-mail; an address alone is no identifier here."""
 
-    external_user_id: UserId | None = None
+    external_user_id: ListedUserId | None = None
     user_alias: UserAlias | None = None
     attributes: Attributes | None = None
 
@@ -32,6 +32,10 @@ class TransactionalRecipient(BrazeModel):
     def _is_one_person(self) -> Self:
         if (self.external_user_id is None) == (self.user_alias is None):
             raise ValueError("must hold exactly one of external_user_id and user_alias")
+        if others := {"email", "braze_id"} & {
+            name for name, value in (self.model_extra or {}).items() if value is not None
+        }:
+            raise ValueError(f"cannot be named by {' or '.join(sorted(others))} in a transactional e-mail")
         return self
 
 

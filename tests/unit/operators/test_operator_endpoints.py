@@ -252,6 +252,18 @@ def test_aliases_as_json_text(run, posted):
     assert posted()[0]["user_aliases"] == [ALIAS]
 
 
+@pytest.mark.parametrize("aliases", [7, ALIAS, "crm-1001", [7]])
+def test_what_are_no_aliases(stopped, aliases):
+    stopped(BrazeAudienceError, "alias", operator=BrazeSendMessagesOperator, user_aliases=aliases)
+
+
+@pytest.mark.parametrize("operator", [BrazeSendMessagesOperator, BrazeScheduleMessagesOperator])
+@pytest.mark.parametrize("missing", ["recipients", "user_aliases"])
+def test_people_who_turn_out_missing_are_not_forgotten_beside_others(stopped, operator, missing):
+    """None is what an upstream task without a result gives; alone it is refused, so it is beside other people."""
+    stopped(BrazeAudienceError, missing, operator=operator, external_user_ids=["u-1"], **{missing: None})
+
+
 # Campaigns and Canvases
 
 
@@ -357,6 +369,15 @@ def test_an_id_of_ones_own_counts_over_runs(run, posted, braze_emulator):
     for number in (1, 2):
         run(BrazeSendTransactionalEmailOperator, attempt(run_id=f"r{number}"), external_send_id="receipt-9_/+=")
     assert [body["external_send_id"] for body in posted()] == ["receipt-9_/+="] * 2
+    assert braze_emulator.deliveries() == {"external_user_id:u-1": 1}
+
+
+def test_an_id_that_stands_for_another_campaigns_email_is_no_success(run, braze_emulator):
+    """Confirmation and dispatch note of the same order: of the second one nothing goes out."""
+    braze_emulator.add_campaign("dispatched", name="Dispatched", is_transactional=True, channel="email")
+    run(BrazeSendTransactionalEmailOperator, attempt(), external_send_id="order-9")
+    with pytest.raises(AirflowException, match="already"):
+        run(BrazeSendTransactionalEmailOperator, attempt(), campaign_id="dispatched", external_send_id="order-9")
     assert braze_emulator.deliveries() == {"external_user_id:u-1": 1}
 
 
