@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 MARK = "braze/sending_began"
-_WAY_ON = "Look into Braze who got it. To send again on purpose, trigger a new run of the DAG."
+_WAY_ON = (
+    "Look into Braze who got it. A new run of the DAG sends again on purpose, to everybody, also to those who got it."
+)
 
 
 def refuse_blind_repeat(context: Context) -> None:

@@ -7,6 +7,7 @@ where a proxy speaks for Braze. See https://www.braze.com/docs/api/errors/.
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from airflow_provider_braze.api.endpoints import Endpoint
@@ -36,6 +37,7 @@ _ERRORS: dict[int, type[BrazeResponseError]] = {
     503: BrazeServerError,
 }
 _AGREED = {"success", "queued"}
+_PAUSED = re.compile(r"paused|archived|stopped|not active|inactive|draft", re.IGNORECASE)
 
 
 def read_answer(endpoint: Endpoint, answer: Answer, *secrets: str) -> dict[str, Any]:
@@ -70,13 +72,18 @@ def _agreed(endpoint: Endpoint, answer: Answer, body: dict[str, Any] | None, *se
         )
     message, refused = body.get("message"), None
     if isinstance(message, str):
-        refused = None if message.casefold() in _AGREED else _words(answer, body)
+        refused = None if message.casefold().strip(" .!") in _AGREED else _words(answer, body)
     elif message is None:
         refused = body.get("error")
-    if refused:
-        raise BrazeNotSentError(endpoint.name, answer.status, mask(_text(refused), *secrets))
-    if body.get("notice"):
-        raise BrazePausedError(endpoint.name, answer.status, mask(_text(body["notice"]), *secrets))
+    notice = _text(body["notice"]) if body.get("notice") else ""
+    if notice and _PAUSED.search(notice) and not refused:
+        raise BrazePausedError(endpoint.name, answer.status, mask(notice, *secrets))
+    if said := refused or notice:
+        text = mask(_text(said), *secrets)
+        if endpoint.repeatable:
+            raise BrazeNotSentError(endpoint.name, answer.status, text)
+        # A 2xx that is not understood may have messaged people all the same.
+        raise BrazeUnknownOutcomeError(f"{endpoint.name}: the answer was {answer.status} and said: {text}")
     if not isinstance(message, str) and not (endpoint.method == "GET" or _has_dispatch(message, body)):
         raise BrazeUnknownOutcomeError(f"{endpoint.name}: the answer was {answer.status}, but it does not say success")
     return body

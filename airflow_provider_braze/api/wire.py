@@ -48,8 +48,8 @@ class Request:
     method: str
     url: str
     headers: Mapping[str, str] = field(repr=False)
-    content: bytes | None = None
-    params: Mapping[str, str] | None = None
+    content: bytes | None = field(default=None, repr=False)
+    params: Mapping[str, str] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +213,9 @@ def _lost_error(error: Exception) -> BrazeUnknownOutcomeError:
 
 
 def _describe(error: Exception) -> str:
+    if hasattr(error, "status"):
+        # A proxy's refusal quotes its URL, which may hold a password.
+        return f"{type(error).__name__}: {error.status} {getattr(error, 'message', '')}".rstrip()
     return f"{type(error).__name__}: {error}".removesuffix(": ")
 
 

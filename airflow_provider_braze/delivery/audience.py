@@ -9,7 +9,7 @@ import contextlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_braze.api.errors import mask
@@ -71,7 +71,7 @@ class SqlAudience(Audience):
 
     conn_id: str
     sql: str
-    parameters: Mapping[str, Any] | Sequence[Any] | None = None
+    parameters: Mapping[str, Any] | Sequence[Any] | None = field(default=None, repr=False)
     columns: Mapping[str, str] | None = None
     fetch_size: int = 2000
 
@@ -152,6 +152,23 @@ def _engine(hook: DbApiHook) -> Any:
         return None
 
 
+class UnusableAudience(Audience):
+    """Stands for what is no audience, so that it is stored nowhere; reading it raises why.
+
+    :param error: what is wrong.
+    """
+
+    def __init__(self, error: BrazeAudienceError) -> None:
+        self._error = error
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+    def recipients(self, values_field: str | None = None) -> Iterator[Any]:  # noqa: ARG002
+        """Raise the error."""
+        raise self._error
+
+
 def as_audience(value: Any, name: str = "recipients") -> Audience:
     """Make an audience of what an operator was given as recipients.
 
@@ -197,6 +214,9 @@ class AliasAudience(Audience):
 
     def __init__(self, aliases: Any) -> None:
         self._aliases = as_audience(aliases, "user_aliases")
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._aliases}>"
 
     def recipients(self, values_field: str | None = None) -> Iterator[Any]:
         """Yield one recipient per alias."""

@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import logging
 import random
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
-from airflow_provider_braze.api.client import AsyncBrazeClient, run_blocking
+from airflow_provider_braze.api.client import AsyncBrazeClient
 from airflow_provider_braze.api.errors import BrazeError, BrazePausedError, BrazeRateLimitError, identity_hash, mask
 from airflow_provider_braze.api.models.recipients import IDENTIFIERS
 from airflow_provider_braze.delivery.bodies import people_of
@@ -27,15 +29,25 @@ from airflow_provider_braze.delivery.report import Report
 MOST_TRIES = 5
 LONGEST_BACKOFF = 30.0
 LONGEST_QUOTA_WAIT = 3600.0
+WORTH_A_LINE = 5.0
+log = logging.getLogger(__name__)
 
 Progress = Callable[[Report], None]
 
 
-def deliver(
-    plan: Plan, client: AsyncBrazeClient, *, allow_paused: bool = False, progress: Progress | None = None
-) -> dict[str, Any]:
-    """Send a plan and wait for the end; see :class:`Delivery`."""
-    return run_blocking(Delivery(plan, client, allow_paused=allow_paused, progress=progress).run())
+def deliver(delivery: Delivery) -> dict[str, Any]:
+    """Send a plan and wait for the end.
+
+    It runs in a thread of its own: what a signal raises in the main thread, such as a task's timeout, would otherwise
+    tear requests from under way. Here it stops the delivery, those under way are finished and counted, then it goes on.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="braze-delivery") as thread:
+        sending = thread.submit(asyncio.run, delivery.run())
+        try:
+            return sending.result()
+        except BaseException as error:
+            delivery.stop(f"it was interrupted ({type(error).__name__})")
+            raise
 
 
 class Delivery:
@@ -66,6 +78,15 @@ class Delivery:
         self._stopped_by: str | None = None
         self._somebody = False
         self._paused = False
+
+    @property
+    def somebody(self) -> bool:
+        """Whether anybody may have been messaged."""
+        return self._somebody
+
+    def stop(self, reason: str) -> None:
+        """Begin no further request; those under way are finished."""
+        self._stopped_by = self._stopped_by or reason
 
     async def run(self) -> dict[str, Any]:
         """Send everything and give the report as a plain dict."""
@@ -105,7 +126,7 @@ class Delivery:
             case Outcome.UNKNOWN:
                 self._report.unknown += request.recipients
         if error is not None:
-            text = _hide_recipients(str(error), self._names(request))
+            text = self._without_names(error, request)
             self._report.add_error(text)
             self._stopped_by = self._stopped_by or text
         if self._progress:
@@ -148,7 +169,10 @@ class Delivery:
         seconds = min(LONGEST_BACKOFF, 2.0**attempt / 4) * random.uniform(1.0, 1.5)  # noqa: S311
         if isinstance(error, BrazeRateLimitError):
             if error.retry_after is not None:
-                seconds = error.retry_after + random.uniform(0, 0.5)  # noqa: S311
+                # Clocks differ: a reset that seems past must not become a hail of requests.
+                seconds = max(seconds, error.retry_after + random.uniform(0, 0.5))  # noqa: S311
+            if seconds > WORTH_A_LINE:
+                log.info("Braze's quota is used up: waiting %.0f s.", seconds)
             self._open_from = max(self._open_from, time.monotonic() + seconds)
         else:
             await asyncio.sleep(seconds)
@@ -169,6 +193,10 @@ class Delivery:
             text = _hide_recipients(mask(_text(item)), people)
             self._report.add_error(f"Braze accepted the request, but said{whom}: {text}")
         return min(len(named), request.recipients)
+
+    def _without_names(self, error: BrazeError, request: PlannedRequest) -> str:
+        said = getattr(error, "message", "")
+        return str(error).replace(said, _hide_recipients(said, self._names(request))) if said else str(error)
 
     def _names(self, request: PlannedRequest) -> list[str]:
         """Name the recipients of a request, in its order."""

@@ -37,6 +37,9 @@ class PlannedRequest(NamedTuple):
     body: bytes
     recipients: int
 
+    def __repr__(self) -> str:
+        return f"<request {self.place} for {self.recipients} recipients>"
+
 
 class Plan:
     """Requests in the order in which they go out; iterate over it once, then close it.

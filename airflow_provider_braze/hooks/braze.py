@@ -203,8 +203,10 @@ class BrazeHook(BaseHook):
 def _may_be_repeated(endpoint: str, payload: Mapping[str, Any] | None) -> bool:
     from airflow_provider_braze.api.endpoints import ENDPOINTS
 
-    # Braze sends the same external_send_id once within 24 hours.
-    return (endpoint in ENDPOINTS and ENDPOINTS[endpoint].repeatable) or bool((payload or {}).get("external_send_id"))
+    if endpoint == "transactional_send":
+        # Braze sends the same external_send_id once within 24 hours.
+        return bool((payload or {}).get("external_send_id"))
+    return endpoint in ENDPOINTS and ENDPOINTS[endpoint].repeatable
 
 
 def _number(extra: Mapping[str, Any], name: str, default: float, least: float, most: float) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_braze.delivery.audience import Audience
+    from airflow_provider_braze.delivery.engine import Delivery
     from airflow_provider_braze.delivery.report import Report
 
 PROGRESS_SECONDS = 10.0
@@ -109,6 +109,7 @@ class BrazeSendOperator(BrazeBaseOperator):
         self.max_invalid = max_invalid
         self.allow_empty = allow_empty
         self.allow_paused = allow_paused
+        self._delivery: Delivery | None = None
 
     def gather_recipients(self) -> None:
         """Make ``recipients`` an audience, where there are any; children add those of their other parameters."""
@@ -123,13 +124,15 @@ class BrazeSendOperator(BrazeBaseOperator):
 
     def _do_render_template_fields(self, parent: Any, *args: Any, **kwargs: Any) -> None:
         """Airflow stores and shows rendered fields; the recipients' ids and addresses do not belong there."""
+        from airflow_provider_braze.delivery.audience import UnusableAudience
         from airflow_provider_braze.delivery.errors import BrazeAudienceError
 
         super()._do_render_template_fields(parent, *args, **kwargs)
         if parent is self:
-            # What is no audience is left as it is, for execute to refuse.
-            with contextlib.suppress(BrazeAudienceError):
+            try:
                 self.gather_recipients()
+            except BrazeAudienceError as error:
+                self.recipients = UnusableAudience(error)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Send, and return the report as a plain dict."""
@@ -153,19 +156,32 @@ class BrazeSendOperator(BrazeBaseOperator):
 
     def _deliver(self, plan: Any, context: Context) -> dict[str, Any]:
         from airflow_provider_braze import guards
-        from airflow_provider_braze.delivery.engine import deliver
+        from airflow_provider_braze.delivery.engine import Delivery, deliver
         from airflow_provider_braze.delivery.errors import BrazeDeliveryError, BrazeNobodyMessagedError
 
         client = self.hook.get_async_conn()
+        progress = _ProgressLog(self.log, len(plan))
+        self._delivery = Delivery(plan, client, allow_paused=self.allow_paused, progress=progress)
         guards.note_sending(context)
         try:
-            progress = _ProgressLog(self.log, len(plan))
-            return deliver(plan, client, allow_paused=self.allow_paused, progress=progress)
+            report = deliver(self._delivery)
         except BrazeDeliveryError as error:
             if isinstance(error, BrazeNobodyMessagedError):
                 guards.forget_sending(context)
             self.keep_known(error.report, context)
             raise
+        except BaseException:
+            self.log.error("Interrupted: %s.", plan.report)
+            self.keep_known(plan.report.as_dict(), context)
+            raise
+        if not self._delivery.somebody:
+            guards.forget_sending(context)
+        return report
+
+    def on_kill(self) -> None:
+        """Begin no further request: a person stopped the task."""
+        if self._delivery:
+            self._delivery.stop("the task was stopped from outside")
 
     def keep_known(self, report: Mapping[str, Any], context: Context) -> None:
         """Keep for later tasks what a delivery that failed has made."""

@@ -31,10 +31,9 @@ class Scheduled(BrazeBaseOperator):
 
     def keep_known(self, report: Mapping[str, Any], context: Context) -> None:
         """Keep the ids of the schedules that a delivery made before it failed, so that they can be deleted."""
-        context["ti"].xcom_push(key="schedule_ids", value=report["schedule_ids"])
-        self.log.warning(
-            "%d schedules were made before; .output['schedule_ids'] has them.", len(report["schedule_ids"])
-        )
+        if instance := context.get("ti"):
+            instance.xcom_push(key="schedule_ids", value=report["schedule_ids"])
+        self.log.warning("Schedules made before it failed, also in .output['schedule_ids']: %s", report["schedule_ids"])
 
     @property
     def payload(self) -> dict[str, Any]:

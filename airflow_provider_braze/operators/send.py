@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -128,22 +129,21 @@ class BrazeSendTransactionalEmailOperator(BrazeBaseOperator):
         """Send, and return Braze's answer as a plain dict."""
         from airflow_provider_braze.api.errors import BrazeBadRequestError
 
-        payload = {"external_send_id": run_key(context)} | self.payload
+        payload = self.payload
+        payload.setdefault("external_send_id", run_key(context, self.recipient) if "ti" in context else None)
         try:
             return self.hook.call(self.endpoint, payload)
         except BrazeBadRequestError as error:
             # The page promises this text for a repeat, but no status code.
-            if "already" not in error.message:
+            if not all(word in error.message for word in ("already", "queued")):
                 raise
             self.log.info("Braze has this external_send_id already, nothing was sent again: %s", error.message)
             return {"status": "already sent", "metadata": {"external_send_id": payload["external_send_id"]}}
 
 
-def run_key(context: Context) -> str:
-    """Name this task in this run, the same on every try.
-
-    :raises KeyError: there is no task instance in the context to derive it from.
-    """
+def run_key(context: Context, recipient: Mapping[str, Any]) -> str:
+    """Name this task in this run for this recipient, the same on every try."""
     instance: Any = context["ti"]
-    parts = (instance.dag_id, instance.run_id, instance.task_id, str(instance.map_index))
+    whom = json.dumps(recipient, sort_keys=True, default=str)
+    parts = (instance.dag_id, instance.run_id, instance.task_id, str(instance.map_index), whom)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:40]

@@ -44,7 +44,7 @@ def ours(url: str, requests: int, wire: Any = None) -> dict[str, float]:
 
     from airflow_provider_braze.api.client import AsyncBrazeClient
     from airflow_provider_braze.delivery.audience import ListAudience
-    from airflow_provider_braze.delivery.engine import deliver
+    from airflow_provider_braze.delivery.engine import Delivery, deliver
     from airflow_provider_braze.delivery.plan import Plan
 
     client = AsyncBrazeClient(url, "key", lanes=LANES)
@@ -55,7 +55,7 @@ def ours(url: str, requests: int, wire: Any = None) -> dict[str, float]:
         planned, planned_cpu = time.perf_counter(), time.process_time()
         if wire:
             client._wire = wire()
-        report = deliver(plan, client)
+        report = deliver(Delivery(plan, client))
     assert report["accepted"] == len(people), report
     return {
         "seconds": time.perf_counter() - began,
@@ -111,12 +111,12 @@ def memory(url: str, requests: int) -> dict[str, float]:
     """Resident memory after streaming an audience from a generator and sending it."""
     from airflow_provider_braze.api.client import AsyncBrazeClient
     from airflow_provider_braze.delivery.audience import ListAudience
-    from airflow_provider_braze.delivery.engine import deliver
+    from airflow_provider_braze.delivery.engine import Delivery, deliver
     from airflow_provider_braze.delivery.plan import Plan
 
     people = recipients(requests * PER_REQUEST)
     with Plan("campaigns_trigger_send", {"campaign_id": CAMPAIGN}, ListAudience(people)) as plan:
-        deliver(plan, AsyncBrazeClient(url, "key", lanes=LANES))
+        deliver(Delivery(plan, AsyncBrazeClient(url, "key", lanes=LANES)))
     status = Path("/proc/self/status").read_text()
     now = int(status.split("VmRSS:")[1].split()[0])
     return {"rss_mb": now / 1024, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}

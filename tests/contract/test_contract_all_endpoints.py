@@ -132,6 +132,10 @@ FORBIDDEN = {
         {**BY_ID, "messages": {"whats_app": {"message_type": "text_response_message"}}},
     ),
     "no channel but a misspelt one (at least one channel)": say(emial=CHANNELS["email"][0]),
+    "the same in messages_schedule_update": (
+        "messages_schedule_update",
+        {**BY_ID, "messages": {"emial": {"body": "Hi"}}},
+    ),
     "email.from without an address (Display Name <address>)": changed("email", **{"from": "Shop"}),
     "email.from without a name (Display Name <address>)": changed("email", **{"from": "hello@mail.example.com"}),
     "button_variables without an entry (one entry)": whats_app(0, button_variables={}),

@@ -32,10 +32,9 @@ class TransactionalRecipient(BrazeModel):
     def _is_one_person(self) -> Self:
         if (self.external_user_id is None) == (self.user_alias is None):
             raise ValueError("must hold exactly one of external_user_id and user_alias")
-        if others := {"email", "braze_id"} & {
-            name for name, value in (self.model_extra or {}).items() if value is not None
-        }:
-            raise ValueError(f"cannot be named by {' or '.join(sorted(others))} in a transactional e-mail")
+        extra = self.model_extra or {}
+        if others := [name for name in ("email", "braze_id") if extra.get(name) is not None]:
+            raise ValueError(f"cannot be named by {' or '.join(others)} in a transactional e-mail")
         return self
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from airflow_provider_braze.api.client import AsyncBrazeClient
 from airflow_provider_braze.api.errors import identity_hash
 from airflow_provider_braze.delivery.audience import ListAudience
-from airflow_provider_braze.delivery.engine import MOST_TRIES, deliver
+from airflow_provider_braze.delivery.engine import MOST_TRIES, Delivery, deliver
 from airflow_provider_braze.delivery.errors import BrazeDeliveryError
 from airflow_provider_braze.delivery.plan import Plan
 from airflow_provider_braze.emulator import BrazeEmulator
@@ -46,7 +46,7 @@ def send(url, entries, *, key="local-emulator-key", lanes=4, timeout=2.0, max_in
     with Plan(SEND, payload, audience, max_invalid=max_invalid) as plan:
         client = AsyncBrazeClient(url, key, lanes=lanes, timeout=timeout, **options)
         try:
-            report, error = deliver(plan, client), None
+            report, error = deliver(Delivery(plan, client)), None
         except BrazeDeliveryError as raised:
             report, error = raised.report, raised
     counts = ("duplicates", "invalid", "skipped", "accepted", "failed", "unknown")

@@ -159,9 +159,16 @@ def made(braze_emulator):
     return of
 
 
+class Instance(SimpleNamespace):
+    """What operators ask of a task instance."""
+
+    def xcom_push(self, key, value):
+        self.pushed[key] = value
+
+
 def attempt(number=1, run_id="scheduled__1", task_id="t", map_index=-1):
     names = {"dag_id": "d", "run_id": run_id, "task_id": task_id, "map_index": map_index}
-    return {"ti": SimpleNamespace(try_number=number, **names)}
+    return {"ti": Instance(try_number=number, pushed={}, **names)}
 
 
 # Messages
@@ -584,12 +591,19 @@ def test_new_content_for_scheduled_messages(run, create, posted, braze_emulator)
 
 
 @KINDS
-@pytest.mark.parametrize("nothing", [None, [], ()])
+@pytest.mark.parametrize("nothing", [[], (), "[]"])
 def test_nothing_to_delete_is_fine_and_nothing_to_update_is_not(run, stopped, braze_emulator, kind, nothing):
     _, update, delete, _ = SCHEDULES[kind]
     assert run(delete, schedule_id=nothing) == {"schedule_ids": [], "requests": 0}
     stopped(BrazeValidationError, "schedule_id", operator=update, schedule_id=nothing)
     assert braze_emulator.requests() == []
+
+
+@KINDS
+def test_ids_that_nobody_left_are_an_error(stopped, kind):
+    """What is None was never told: there may be schedules that go out."""
+    for operator in SCHEDULES[kind][1:3]:
+        stopped(BrazeValidationError, "schedule_id", operator=operator, schedule_id=None)
 
 
 @KINDS
@@ -705,16 +719,46 @@ def test_a_create_that_failed_leaves_nothing_to_delete(run_dag, braze_emulator, 
     assert braze_emulator.requests() == []
 
 
-@KINDS
-def test_a_create_that_failed_halfway_tells_the_ids(run, made, connection, braze_emulator, kind):
+@pytest.fixture
+def halfway(connection, braze_emulator):
+    """The second of three requests is refused."""
     connection(extra={"lanes": 1})
     braze_emulator.inject("html_error_page", status=403, skip=1)
+
+
+@KINDS
+@pytest.mark.usefixtures("halfway")
+def test_a_create_that_failed_halfway_tells_the_ids(run, made, kind):
     people = "external_user_ids" if kind == "messages" else "recipients"
+    context = attempt()
     with pytest.raises(BrazeDeliveryError) as caught:
-        run(SCHEDULES[kind][0], **{people: PEOPLE})
+        run(SCHEDULES[kind][0], context, **{people: PEOPLE})
+    assert caught.value.report["schedule_ids"] == made() == context["ti"].pushed["schedule_ids"]
     assert len(made()) == 1
-    assert caught.value.report["schedule_ids"] == made()
-    assert made()[0] in str(caught.value), "XCom has nothing of a failed task: only the log tells what waits"
+
+
+@KINDS
+@pytest.mark.usefixtures("halfway")
+def test_a_delivery_error_is_not_lost_where_nothing_can_be_kept(run, kind):
+    """As where the API server is away when the ids are to be pushed; here there is no task instance at all."""
+    people = "external_user_ids" if kind == "messages" else "recipients"
+    with pytest.raises(BrazeDeliveryError, match="Not everybody got through"):
+        run(SCHEDULES[kind][0], **{people: PEOPLE})
+
+
+@pytest.mark.usefixtures("halfway")
+def test_what_was_made_before_a_failure_is_deleted(run_dag, made):
+    with with_dag("fails_halfway") as dag:
+        create = BrazeScheduleCampaignOperator(task_id="create", campaign_id=WEEKLY, schedule=LATER, recipients=PEOPLE)
+        BrazeDeleteScheduledCampaignOperator(
+            task_id="delete",
+            campaign_id=WEEKLY,
+            schedule_id=create.output["schedule_ids"],
+            trigger_rule="one_failed",
+        ).set_upstream(create)
+    states = {one.task_id: str(one.state) for one in run_dag(dag).get_task_instances()}
+    assert states == {"create": "failed", "delete": "success"}
+    assert (made(), len(made("deleted"))) == ([], 1)
 
 
 # What the dashboard has scheduled
@@ -767,9 +811,7 @@ def test_a_live_activity_for_a_segment_or_an_audience(posted, braze_emulator, ta
 
 @pytest.mark.parametrize("users", ["external_user_ids", "recipients"])
 @pytest.mark.parametrize("nobody", [None, []])
-@pytest.mark.parametrize(
-    "target", [{"segment_id": GOLD}, {"custom_audience": TIER}, {"segment_id": GOLD, "broadcast": True}]
-)
+@pytest.mark.parametrize("target", [{"segment_id": GOLD}, {"custom_audience": TIER}])
 def test_users_that_turn_out_missing_never_mean_a_segment(braze_emulator, users, nobody, target):
     operator = BrazeStartLiveActivityOperator(task_id="t", **START, **target, **{users: nobody})
     with pytest.raises((BrazeAudienceError, BrazeValidationError)):
@@ -791,7 +833,6 @@ def test_users_that_turn_out_missing_never_mean_a_segment(braze_emulator, users,
         {},
         {"segment_id": ""},
         {"custom_audience": {}},
-        {"broadcast": True},
     ],
 )
 def test_a_live_activity_that_is_refused(braze_emulator, parameters):
@@ -801,7 +842,7 @@ def test_a_live_activity_that_is_refused(braze_emulator, parameters):
     assert braze_emulator.requests() == []
 
 
-@pytest.mark.parametrize("more", [{"audience": TIER}, {"broadcast": False}])
+@pytest.mark.parametrize("more", [{"audience": TIER}, {"broadcast": False}, {"broadcast": True}])
 def test_a_live_activity_reaches_nobody_whom_its_author_left_out(braze_emulator, more):
     """The endpoint has neither audience nor broadcast: dropping what was written would widen the call."""
     everyone = "7b1d4c3e-1111-4a4a-8b8b-222233334444"
