@@ -194,16 +194,15 @@ def as_audience(value: Any, name: str = "recipients") -> Audience:
     return ListAudience(value)
 
 
-def join_audiences(given: Mapping[str, Any]) -> Audience | None:
+def join_audiences(given: Mapping[str, Any]) -> Audience:
     """Make one audience of several parameters that hold people.
 
-    :param given: the parameters by name, those that were not given being None.
+    :param given: the parameters by name.
     :raises BrazeAudienceError: one of them cannot hold recipients.
     """
-    audiences = [as_audience(value, name) for name, value in given.items() if value is not None]
-    if len(audiences) > 1:
-        return _JoinedAudience(audiences)
-    return audiences[0] if audiences else None
+    kinds = {"user_aliases": AliasAudience}
+    audiences = [kinds.get(name, as_audience)(value, name) for name, value in given.items()]
+    return _JoinedAudience(audiences) if len(audiences) > 1 else audiences[0]
 
 
 class AliasAudience(Audience):
@@ -212,8 +211,8 @@ class AliasAudience(Audience):
     :param aliases: objects with ``alias_name`` and ``alias_label``: a list, or what an upstream task returned.
     """
 
-    def __init__(self, aliases: Any) -> None:
-        self._aliases = as_audience(aliases, "user_aliases")
+    def __init__(self, aliases: Any, name: str = "user_aliases") -> None:
+        self._aliases = as_audience(aliases, name)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._aliases}>"

@@ -64,7 +64,7 @@ class When:
 def read_when(schedule: Mapping[str, Any], now: float, zone: tzinfo) -> When:
     """A validated schedule object; a time that has passed is refused.
 
-    A local time counts as passed once it has in the workspace's zone: the stricter of the two readings.
+    A local time counts as passed once it has everywhere: the pages differ, and both refuse it then.
     """
     clock = parse_time(schedule["time"])
     if clock is None or clock.year > LAST_YEAR or clock.year <= 1:
@@ -74,7 +74,7 @@ def read_when(schedule: Mapping[str, Any], now: float, zone: tzinfo) -> When:
     hours = OPTIMAL_TIMES if optimal else ()
     candidates = [When(datetime.combine(clock.date(), hour), False, True, zone) for hour in hours]
     candidates.insert(1, When(clock, local, optimal, zone))
-    ahead = next((when for when in candidates if when.due > now), None)
+    ahead = next((when for when in candidates if when.last > now), None)
     if ahead is None:
         raise Refused(Problem(f"schedule.time {schedule['time']} has passed; it is {iso(now)}"))
     return ahead

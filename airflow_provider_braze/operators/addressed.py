@@ -78,17 +78,8 @@ class UsersOperator(BrazeSendOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.names_people |= external_user_ids is not NOT_GIVEN
-        self.external_user_ids = None if external_user_ids is NOT_GIVEN else external_user_ids
+        self.take_people("external_user_ids", external_user_ids)
         self.segment_id = segment_id
-
-    def gather_recipients(self) -> None:
-        """Put the users of all parameters together."""
-        from airflow_provider_braze.delivery.audience import join_audiences
-
-        users = self.external_user_ids
-        self.recipients = join_audiences({"recipients": self.recipients, "external_user_ids": users})
-        self.external_user_ids = None
 
 
 class MessagesOperator(UsersOperator):
@@ -124,17 +115,7 @@ class MessagesOperator(UsersOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.messages = messages
-        self.names_people |= user_aliases is not NOT_GIVEN
-        self.user_aliases = None if user_aliases is NOT_GIVEN else user_aliases
+        self.take_people("user_aliases", user_aliases)
         self.campaign_id = campaign_id
         self.send_id = send_id
         self.recipient_subscription_state = recipient_subscription_state
-
-    def gather_recipients(self) -> None:
-        """Put the users of all parameters together."""
-        from airflow_provider_braze.delivery.audience import AliasAudience, join_audiences
-
-        super().gather_recipients()
-        aliases = None if self.user_aliases is None else AliasAudience(self.user_aliases)
-        self.recipients = join_audiences({"recipients": self.recipients, "user_aliases": aliases})
-        self.user_aliases = None

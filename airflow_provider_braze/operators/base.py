@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_braze.delivery.audience import Audience
     from airflow_provider_braze.delivery.engine import Delivery
+    from airflow_provider_braze.delivery.plan import Plan
     from airflow_provider_braze.delivery.report import Report
 
 PROGRESS_SECONDS = 10.0
@@ -102,8 +103,10 @@ class BrazeSendOperator(BrazeBaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.names_people = recipients is not NOT_GIVEN
-        self.recipients: Any = recipients if self.names_people else None
+        self.recipients: Any = None
+        self.people_fields: tuple[str, ...] = ()
+        self.gathered = False
+        self.take_people("recipients", recipients)
         self.audience = audience
         self.broadcast = broadcast
         self.max_invalid = max_invalid
@@ -111,16 +114,28 @@ class BrazeSendOperator(BrazeBaseOperator):
         self.allow_paused = allow_paused
         self._delivery: Delivery | None = None
 
-    def gather_recipients(self) -> None:
-        """Make ``recipients`` an audience, where there are any; children add those of their other parameters."""
-        from airflow_provider_braze.delivery.audience import as_audience
+    def take_people(self, name: str, value: Any) -> None:
+        """Note that a parameter that holds people was given."""
+        setattr(self, name, None if value is NOT_GIVEN else value)
+        if value is not NOT_GIVEN:
+            self.people_fields = (*self.people_fields, name)
 
-        if self.recipients is not None:
-            self.recipients = as_audience(self.recipients)
+    def gather_recipients(self) -> None:
+        """Make one audience, ``recipients``, of all parameters that hold people.
+
+        :raises BrazeAudienceError: one of them was given, and turns out to hold nothing that could be people.
+        """
+        from airflow_provider_braze.delivery.audience import join_audiences
+
+        if self.people_fields and not self.gathered:
+            self.recipients = join_audiences({name: getattr(self, name) for name in self.people_fields})
+            for name in set(self.people_fields) - {"recipients"}:
+                setattr(self, name, None)
+            self.gathered = True
 
     def is_broadcast(self) -> bool:
         """Tell whether the author wrote that everybody is meant; recipients that turn out missing never mean that."""
-        return not self.names_people and self.broadcast is True
+        return not self.people_fields and self.broadcast is True
 
     def _do_render_template_fields(self, parent: Any, *args: Any, **kwargs: Any) -> None:
         """Airflow stores and shows rendered fields; the recipients' ids and addresses do not belong there."""
@@ -132,21 +147,18 @@ class BrazeSendOperator(BrazeBaseOperator):
             try:
                 self.gather_recipients()
             except BrazeAudienceError as error:
-                self.recipients = UnusableAudience(error)
+                self.recipients, self.gathered = UnusableAudience(error), True
+                for name in set(self.people_fields) - {"recipients"}:
+                    setattr(self, name, None)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Send, and return the report as a plain dict."""
         from airflow_provider_braze import guards
-        from airflow_provider_braze.delivery.audience import as_audience
-        from airflow_provider_braze.delivery.plan import Plan
         from airflow_provider_braze.hooks.errors import airflow_errors
 
         with airflow_errors():
             guards.refuse_blind_repeat(context)
-            self.gather_recipients()
-            audience = None if self.is_broadcast() else as_audience(self.recipients)
-            max_invalid, allow_empty = self.max_invalid, self.allow_empty
-            with Plan(self.endpoint, self.payload, audience, max_invalid=max_invalid, allow_empty=allow_empty) as plan:
+            with self._plan(context) as plan:
                 self.log.info("%d requests to %s planned: %s.", len(plan), self.endpoint, plan.report)
                 for sample in plan.report.invalid_samples:
                     self.log.warning("Left out: %s", sample)
@@ -154,7 +166,21 @@ class BrazeSendOperator(BrazeBaseOperator):
         self.log.info("Done: %s.", plan.report)
         return report
 
-    def _deliver(self, plan: Any, context: Context) -> dict[str, Any]:
+    def _plan(self, context: Context) -> Plan:
+        from airflow_provider_braze.delivery.audience import as_audience
+        from airflow_provider_braze.delivery.plan import Plan
+        from airflow_provider_braze.delivery.report import Report
+
+        try:
+            self.gather_recipients()
+            audience = None if self.is_broadcast() else as_audience(self.recipients)
+            max_invalid, allow_empty = self.max_invalid, self.allow_empty
+            return Plan(self.endpoint, self.payload, audience, max_invalid=max_invalid, allow_empty=allow_empty)
+        except BaseException:
+            self.keep_known(Report().as_dict(), context)
+            raise
+
+    def _deliver(self, plan: Plan, context: Context) -> dict[str, Any]:
         from airflow_provider_braze import guards
         from airflow_provider_braze.delivery.engine import Delivery, deliver
         from airflow_provider_braze.delivery.errors import BrazeDeliveryError, BrazeNobodyMessagedError

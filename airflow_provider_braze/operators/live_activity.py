@@ -107,4 +107,4 @@ class BrazeStartLiveActivityOperator(UsersOperator):
 
     def is_broadcast(self) -> bool:
         """Tell whether a segment or an audience is meant; Braze has no ``broadcast`` field here."""
-        return not self.names_people and bool(self.segment_id or self.custom_audience)
+        return not self.people_fields and bool(self.segment_id or self.custom_audience)

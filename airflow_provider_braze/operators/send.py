@@ -130,20 +130,23 @@ class BrazeSendTransactionalEmailOperator(BrazeBaseOperator):
         from airflow_provider_braze.api.errors import BrazeBadRequestError
 
         payload = self.payload
-        payload.setdefault("external_send_id", run_key(context, self.recipient) if "ti" in context else None)
+        payload.setdefault(
+            "external_send_id", run_key(context, self.campaign_id, self.recipient) if "ti" in context else None
+        )
         try:
             return self.hook.call(self.endpoint, payload)
         except BrazeBadRequestError as error:
             # The page promises this text for a repeat, but no status code.
-            if not all(word in error.message for word in ("already", "queued")):
+            own_key = self.external_send_id is not None
+            if own_key or not all(word in error.message for word in ("already", "queued")):
                 raise
             self.log.info("Braze has this external_send_id already, nothing was sent again: %s", error.message)
             return {"status": "already sent", "metadata": {"external_send_id": payload["external_send_id"]}}
 
 
-def run_key(context: Context, recipient: Mapping[str, Any]) -> str:
-    """Name this task in this run for this recipient, the same on every try."""
+def run_key(context: Context, campaign_id: str, recipient: Mapping[str, Any]) -> str:
+    """Name this task in this run for this e-mail and recipient, the same on every try."""
     instance: Any = context["ti"]
     whom = json.dumps(recipient, sort_keys=True, default=str)
-    parts = (instance.dag_id, instance.run_id, instance.task_id, str(instance.map_index), whom)
+    parts = (instance.dag_id, instance.run_id, instance.task_id, str(instance.map_index), str(campaign_id), whom)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:40]

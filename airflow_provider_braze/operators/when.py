@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,7 @@ def schedule_object(endpoint: str, when: Mapping[str, Any] | datetime | str) -> 
     """
     schedule = dict(when) if isinstance(when, Mapping) else {"time": when}
     moment = schedule.get("time")
-    if isinstance(moment, str):
+    if isinstance(moment, str) and len(moment.strip()) > len("2031-04-07"):
         try:
             moment = datetime.fromisoformat(moment.strip())
         except ValueError:
@@ -75,7 +75,18 @@ def _ids(endpoint: str, given: str | Iterable[str] | None) -> list[str]:
             raise BrazeValidationError(
                 endpoint, ["schedule_id: is a list as text: give the creating task's .output['schedule_ids'] instead"]
             ) from None
-    ids = [given] if isinstance(given, str) else list(given)
+    ids = list(_flat(given))
+    if not all(isinstance(schedule_id, str) and schedule_id for schedule_id in ids):
+        raise BrazeValidationError(endpoint, ["schedule_id: holds something that is no id: ids are texts"])
     if not ids and not endpoint.endswith("_delete"):
         raise BrazeValidationError(endpoint, ["schedule_id: the list is empty, so nothing could be changed"])
     return ids
+
+
+def _flat(given: Any) -> Iterator[Any]:
+    """Mapped tasks give one list each."""
+    if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable):
+        yield given
+    else:
+        for part in given:
+            yield from _flat(part)

@@ -104,7 +104,7 @@ class WebButton(LinkButton):
 class ConversationMessage(BrazeModel):
     """One line of an Android conversation."""
 
-    text: StrictStr
+    text: NonEmpty
     timestamp: StrictInt
     person_id: NonEmpty
 
@@ -113,7 +113,7 @@ class ConversationPerson(BrazeModel):
     """Somebody in an Android conversation."""
 
     id: NonEmpty
-    name: StrictStr
+    name: NonEmpty
 
 
 class AndroidConversation(BrazeModel):
@@ -163,8 +163,8 @@ class AndroidPush(Channel):
 class KindlePush(Channel):
     """A push to Kindle and Fire OS."""
 
-    alert: StrictStr
-    title: StrictStr
+    alert: NonEmpty
+    title: NonEmpty
     extra: dict[str, Any] | None = None
     priority: StrictInt | None = None
     collapse_key: StrictStr | None = None
@@ -175,8 +175,8 @@ class KindlePush(Channel):
 class WebPush(Channel):
     """A push to browsers."""
 
-    alert: StrictStr
-    title: StrictStr
+    alert: NonEmpty
+    title: NonEmpty
     extra: dict[str, Any] | None = None
     custom_uri: StrictStr | None = None
     image_url: StrictStr | None = None
@@ -216,7 +216,7 @@ class Sms(Channel):
     """An SMS, or with media an MMS."""
 
     subscription_group_id: NonEmpty
-    body: StrictStr
+    body: NonEmpty
     app_id: NonEmpty
     media_items: list[Any] | None = None
     link_shortening_enabled: StrictBool | None = None

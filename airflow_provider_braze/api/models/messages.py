@@ -63,7 +63,8 @@ class _MessagesCall(BrazeModel):
             raise ValueError(
                 f"external_user_ids and user_aliases are {people} together, Braze takes at most {RECIPIENTS_PER_CALL}"
             )
-        if not people and (self.model_extra or {}).get("recipients") is not None:
+        unknown = (self.model_extra or {}).get("recipients")
+        if unknown == [] or (not people and unknown is not None):
             # Were they ignored over there, a call meant for a few would reach everybody in the segment.
             raise ValueError("recipients is not known to this endpoint: use external_user_ids or user_aliases")
         if self.broadcast and people:
@@ -82,7 +83,8 @@ class _MessagesCall(BrazeModel):
             raise ValueError("send_id needs campaign_id beside it")
         if self.campaign_id is not None:
             for name, channel in self.messages.channels().items():
-                if getattr(channel, "message_variation_id", "unknown channel") is None:
+                fields = channel if isinstance(channel, dict) else vars(channel)
+                if fields.get("message_variation_id") is None:
                     raise ValueError(f"messages.{name}.message_variation_id is needed, since campaign_id is given")
         return self
 

@@ -81,7 +81,7 @@ class TemplateMessage(BrazeModel):
 class TextResponse(BrazeModel):
     """A text."""
 
-    body: StrictStr
+    body: NonEmpty
     preview_url: StrictBool | None = None
 
 
@@ -101,7 +101,7 @@ class ReplyButton(BrazeModel):
 class QuickReplyResponse(BrazeModel):
     """A text with quick replies."""
 
-    body: StrictStr
+    body: NonEmpty
     buttons: list[ReplyButton]
     header_image_uri: StrictStr | None = None
     header_text: StrictStr | None = None
@@ -145,7 +145,7 @@ class ChoiceList(BrazeModel):
 class ListResponse(BrazeModel):
     """A text with a list of choices."""
 
-    body: StrictStr
+    body: NonEmpty
     choices: Annotated[ChoiceList, Field(alias="list")]
     header: StrictStr | None = None
     footer: StrictStr | None = None
@@ -161,7 +161,7 @@ class FlowButton(BrazeModel):
 class FlowResponse(BrazeModel):
     """A text with a flow."""
 
-    body: StrictStr
+    body: NonEmpty
     flow_button: FlowButton
     header_text: StrictStr | None = None
     footer: StrictStr | None = None

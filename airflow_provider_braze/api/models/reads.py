@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, StrictBool, StrictInt, StrictStr, model_validator
 
-from airflow_provider_braze.api.models.common import RECIPIENTS_PER_CALL, BrazeModel, DateTime, Named, NonEmpty
+from airflow_provider_braze.api.models.common import RECIPIENTS_PER_CALL, BrazeModel, DateTime, ListedUserId, NonEmpty
 from airflow_provider_braze.api.models.recipients import UserAlias
 
 MOST_CANVAS_DAYS = 14
@@ -112,13 +112,13 @@ class ScheduledBroadcasts(BrazeModel):
 class UsersExportIds(BrazeModel):
     """Profiles of up to 50 users."""
 
-    external_ids: Annotated[list[Named], Field(max_length=RECIPIENTS_PER_CALL)] | None = None
+    external_ids: Annotated[list[ListedUserId], Field(max_length=RECIPIENTS_PER_CALL)] | None = None
     user_aliases: Annotated[list[UserAlias], Field(max_length=RECIPIENTS_PER_CALL)] | None = None
     device_id: NonEmpty | None = None
     braze_id: NonEmpty | None = None
     email_address: NonEmpty | None = None
     phone: NonEmpty | None = None
-    fields_to_export: list[NonEmpty] | None = None
+    fields_to_export: list[StrictStr] | None = None
 
     @model_validator(mode="after")
     def _names_users_in_one_way(self) -> Self:

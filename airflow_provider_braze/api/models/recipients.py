@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated, Any, Literal, NoReturn
 
-from pydantic import AfterValidator, Field, StrictBool, StrictStr, ValidationError, with_config
+from pydantic import AfterValidator, Field, StrictBool, StrictInt, StrictStr, ValidationError, with_config
 from typing_extensions import TypedDict
 
 from airflow_provider_braze.api.models.common import (
@@ -51,7 +51,7 @@ class Attachment(BrazeModel):
 class SubscriptionGroup(BrazeModel):
     """A user's state in a subscription group."""
 
-    subscription_group_id: NonEmpty
+    subscription_group_id: NonEmpty | StrictInt
     subscription_state: Literal["subscribed", "unsubscribed"]
     use_double_opt_in_logic: StrictBool | None = None
 

@@ -56,7 +56,7 @@ class TriggerCall(BrazeModel):
         for name in ("external_user_ids", "user_aliases"):
             # Were they ignored over there, a call meant for a few would reach everybody in the audience.
             if self.recipients is None and extra.get(name) is not None:
-                raise ValueError(f"{name} is not known to this endpoint and would restrict nothing: use recipients")
+                raise ValueError(f"{name} is not known here and would restrict no broadcast: use recipients")
         if not self.broadcast and self.recipients is None and self.audience is None:
             raise ValueError("nobody is addressed: give recipients or audience, or write broadcast=true")
         if extra.get("segment_id") is not None:

@@ -72,7 +72,9 @@ def test_an_error_carries_what_a_program_needs():
     with pytest.raises(errors.BrazeRateLimitError) as raised:
         read(429, {"message": "Rate Limited"}, **{"retry-after": "3"})
     error = raised.value
-    assert (error.endpoint, error.status, error.message, error.retry_after) == (SEND.name, 429, "Rate Limited", 3.0)
+    assert (error.endpoint, error.status, error.retry_after) == (SEND.name, 429, 3.0)
+    assert error.message.startswith("Rate Limited")
+    assert "250,000 a clock hour" in error.message
 
 
 AGREED = [
@@ -96,16 +98,26 @@ def test_a_success_is_given_as_it_came(status, body):
 NOTHING_GOES_OUT = [
     ({"message": "success", "notice": "The campaign is paused"}, "paused"),
     ({"dispatch_id": "d", "message": "success", "notice": "archived"}, "archived"),
+]
+NOT_UNDERSTOOD = [
     ({"message": "Invalid Campaign ID"}, "Invalid Campaign ID"),
     ({"message": "Invalid Campaign ID", "errors": ["look here"]}, "look here"),
     ({"error": "it is broken"}, "it is broken"),
+    ({"message": "success", "dispatch_id": "d", "notice": "something new"}, "something new"),
 ]
 
 
 @pytest.mark.parametrize("status", [200, 201, 202])
 @pytest.mark.parametrize(("body", "words"), NOTHING_GOES_OUT)
 def test_a_2xx_that_says_nothing_goes_out_is_no_success(status, body, words):
-    with pytest.raises(errors.BrazeNotSentError, match=words):
+    with pytest.raises(errors.BrazePausedError, match=words):
+        read(status, body)
+
+
+@pytest.mark.parametrize("status", [200, 201, 202])
+@pytest.mark.parametrize(("body", "words"), NOT_UNDERSTOOD)
+def test_a_2xx_that_is_not_understood_leaves_a_send_in_doubt(status, body, words):
+    with pytest.raises(errors.BrazeUnknownOutcomeError, match=words):
         read(status, body)
 
 

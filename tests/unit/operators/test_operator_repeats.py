@@ -67,7 +67,13 @@ def test_a_missing_connection_leaves_no_mark(refused, send, people):
 
 def test_a_second_try_without_a_store_refuses(refused, braze_emulator):
     error = refused(
-        *(BrazeDeliveryError, "This is try 2", "it is not known", "nothing was sent now", "trigger a new run"),
+        *(
+            BrazeDeliveryError,
+            "This is try 2",
+            "it is not known",
+            "nothing was sent now",
+            "A new run of the DAG sends again",
+        ),
         context=context(try_number=2),
         recipients=["u-1"],
     )
@@ -89,7 +95,7 @@ def test_a_second_try_with_a_mark_refuses(refused, send, people, braze_emulator)
             BrazeDeliveryError,
             "An earlier try of this task began to send at 20",
             "Look into Braze",
-            "trigger a new run",
+            "A new run of the DAG sends again",
         ),
         context=context(try_number=2, store=store),
         recipients=["u-1"],
