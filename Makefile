@@ -12,8 +12,8 @@ demo-stop:  ## Close the demo's inbox.
 	@.venv/bin/python demo/run.py stop
 
 test: check .venv/.ready $(OLDEST)/.ready  ## All checks and tests, on the newest Airflow and on 3.1.
-	.venv/bin/python -m pytest --cov --cov-report=term
-	$(OLDEST)/bin/python -m pytest
+	.venv/bin/python -m pytest -n auto --maxprocesses 4 --cov --cov-report=term
+	$(OLDEST)/bin/python -m pytest -n auto --maxprocesses 4
 
 check: .venv/.ready  ## Lint, format, types.
 	.venv/bin/ruff check .

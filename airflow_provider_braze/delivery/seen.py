@@ -1,8 +1,8 @@
 """Remembers who was in the audience already, in bounded memory.
 
-The first 50,000 recipients are kept in a set (about 6 MB for ids of ten characters); beyond that all of them move to
-a temporary SQLite file, which holds at most 4 MB in memory and about 40 bytes per recipient on disk. The file has no
-name and vanishes with the process. Identities are compared whole: a hash that collided would drop somebody.
+The first 50,000 recipients are kept in a set (about 6 MB for ids of ten characters), all others in a temporary SQLite
+file, which holds at most 4 MB in memory and about 40 bytes per recipient on disk. The file has no name and vanishes
+with the process. Identities are compared whole: a hash that collided would drop somebody.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _ROWS_A_STATEMENT = 400
 class Seen:
     """A set of identities that outgrows memory gracefully.
 
-    :param in_memory: how many identities to hold before moving to disk.
+    :param in_memory: how many identities to hold before going on on disk.
     """
 
     def __init__(self, in_memory: int = IN_MEMORY) -> None:
@@ -30,14 +30,15 @@ class Seen:
 
     def add_all(self, identities: list[str]) -> list[bool]:
         """Take note of some identities in order; tell of each whether it is new."""
-        if self._file is None and len(self._names) + len(identities) > self._in_memory:
-            self._file = self._move_to_disk()
-        if self._file is None:
+        if self._file is None and len(self._names) + len(identities) <= self._in_memory:
             return [self._is_new(name) for name in identities]
+        self._file = self._file or _open_file()
         new: list[bool] = []
         for start in range(0, len(identities), _ROWS_A_STATEMENT):
             new += self._add_to_disk(self._file, identities[start : start + _ROWS_A_STATEMENT])
-        return new
+        if self._names.isdisjoint(identities):
+            return new
+        return [is_new and name not in self._names for name, is_new in zip(identities, new, strict=True)]
 
     def _is_new(self, name: str) -> bool:
         before = len(self._names)
@@ -52,21 +53,18 @@ class Seen:
         held = dict(file.execute(_select(len(identities)), identities).fetchall())
         return [held[name] == row for row, name in enumerate(identities, first)]
 
-    def _move_to_disk(self) -> sqlite3.Connection:
-        file = sqlite3.connect("", isolation_level=None)
-        file.executescript(
-            _SETTINGS + "CREATE TABLE seen (row INTEGER, identity TEXT PRIMARY KEY) WITHOUT ROWID; BEGIN;"
-        )
-        file.executemany("INSERT INTO seen VALUES (-1, ?)", ((name,) for name in sorted(self._names)))
-        self._names = set()
-        return file
-
     def close(self) -> None:
         """Let go of memory and file."""
         self._names = set()
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def _open_file() -> sqlite3.Connection:
+    file = sqlite3.connect("", isolation_level=None)
+    file.executescript(_SETTINGS + "CREATE TABLE seen (row INTEGER, identity TEXT PRIMARY KEY) WITHOUT ROWID; BEGIN;")
+    return file
 
 
 @cache

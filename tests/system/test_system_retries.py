@@ -114,7 +114,7 @@ def test_a_cleared_task_sends_nothing_again(run_dag, sending, clear_and_run, bra
     assert clear_and_run(run, dag.task_dict["send"]) == ("failed", 2)
     log = "".join(capfd.readouterr())
     assert "nothing was sent now" in log
-    assert "trigger a new run of the DAG" in log
+    assert "A new run of the DAG sends again" in log
     assert list(braze_emulator.deliveries().values()) == [1] * 150
 
 

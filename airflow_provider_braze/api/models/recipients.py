@@ -132,15 +132,22 @@ class RecipientFields(TypedDict, total=False):
     attributes: Attributes | None
 
 
+# Fields with rules between them; most recipients of large audiences have none.
+_RULED = frozenset(("user_alias", "email", "braze_id", "prioritization", "send_to_existing_only"))
+
+
 def check_recipient(recipient: RecipientFields) -> RecipientFields:
     """Hold the rules between the fields of one recipient."""
     get = recipient.get
-    user_id, email = get("external_user_id"), get("email")
+    user_id = get("external_user_id")
+    if isinstance(user_id, str) and len(user_id) * 4 > USER_ID_BYTES < len(user_id.encode()):
+        raise ValueError(f"external_user_id is longer than Braze's {USER_ID_BYTES} bytes")
+    if user_id is not None and _RULED.isdisjoint(recipient):
+        return recipient
+    email = get("email")
     given = (user_id is not None) + (email is not None)
     if given + (get("user_alias") is not None) + (get("braze_id") is not None) != 1:
         raise ValueError(_identifier_problem(recipient))
-    if isinstance(user_id, str) and len(user_id) * 4 > USER_ID_BYTES < len(user_id.encode()):
-        raise ValueError(f"external_user_id is longer than Braze's {USER_ID_BYTES} bytes")
     if email is not None or get("prioritization") is not None:
         _check_prioritization(recipient)
     if get("send_to_existing_only") is False:
