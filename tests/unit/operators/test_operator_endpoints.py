@@ -59,7 +59,8 @@ TIER = {"custom_attribute": {"custom_attribute_name": "tier", "comparison": "equ
 PUSH = {"android_push": {"alert": "Doors open at 9", "title": "Today"}}
 EMAIL = {"email": {"app_id": APP, "from": "Shop <hello@mail.example.com>", "subject": "Picks", "body": "<p>Hi</p>"}}
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
-LATER = datetime.now(UTC).replace(microsecond=0) + timedelta(days=40)
+# On the hour, so that all workers of a test run name the tests alike.
+LATER = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(days=40)
 PEOPLE = [f"p{number}" for number in range(120)]
 LIVE = {"app_id": APP, "activity_id": "match-77", "content_state": {"home": 0}}
 START = {
