@@ -63,7 +63,7 @@ def _distinct(entries: Iterable[Any], judge: Judge, report: Report) -> Iterator[
     stream = iter(entries)
     try:
         while portion := list(islice(stream, PORTION)):
-            recipients, texts = _valid(portion, judge, report)
+            recipients, texts = valid_portion(portion, judge, report)
             report.recipients += len(portion)
             new = seen.add_all([identity_of(recipient) for recipient in recipients])
             if not all(new):
@@ -74,7 +74,7 @@ def _distinct(entries: Iterable[Any], judge: Judge, report: Report) -> Iterator[
         seen.close()
 
 
-def _valid(portion: list[Any], judge: Judge, report: Report) -> tuple[list[RecipientFields], list[bytes]]:
+def valid_portion(portion: list[Any], judge: Judge, report: Report) -> tuple[list[RecipientFields], list[bytes]]:
     """Give the valid recipients of a portion beside their JSON, which has no nulls."""
     entries = [{"external_user_id": entry} if isinstance(entry, str | int) else entry for entry in portion]
     try:

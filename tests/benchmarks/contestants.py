@@ -65,6 +65,21 @@ def ours(url: str, requests: int, wire: Any = None) -> dict[str, float]:
     }
 
 
+def validating(url: str, requests: int) -> dict[str, float]:
+    """What of the plan is validating recipients and writing them as JSON, without merging and spooling."""
+    from airflow_provider_braze.api.models.recipients import Recipient
+    from airflow_provider_braze.delivery.batch import Judge, valid_portion
+    from airflow_provider_braze.delivery.report import Report
+
+    people = list(recipients(requests * PER_REQUEST))
+    gc.freeze()
+    judge, report = Judge(Recipient), Report()
+    began = time.process_time()
+    for start in range(0, len(people), PER_REQUEST):
+        valid_portion(people[start : start + PER_REQUEST], judge, report)
+    return {"cpu": time.process_time() - began}
+
+
 def ours_without_aiohttp(url: str, requests: int) -> dict[str, float]:
     """The same without aiohttp: an httpx transport per lane."""
     import httpx
