@@ -63,8 +63,8 @@ def split(url: str) -> None:
     plan = median(figure["plan_cpu"] for figure in figures) / requests * 1e6
     send = median(figure["send_cpu"] for figure in figures) / requests * 1e6
     console.print(
-        f"CPU for 50 recipients: {valid:.0f} µs to validate and encode them, {max(0, plan - valid):.0f} µs to merge and "
-        f"spool them, {send:.0f} µs to send them (validating and encoding / sending: {valid / send:.2f})\n"
+        f"CPU for 50 recipients: {valid:.0f} µs to validate and encode them, {max(0, plan - valid):.0f} µs to merge "
+        f"and spool them, {send:.0f} µs to send them (validating and encoding / sending: {valid / send:.2f})\n"
     )
 
 

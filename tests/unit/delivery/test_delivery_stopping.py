@@ -1,0 +1,76 @@
+"""A delivery that is stopped or interrupted finishes what is under way, and accounts for everybody."""
+
+import signal
+import threading
+import time
+
+import pytest
+
+from airflow_provider_braze.api.client import AsyncBrazeClient
+from airflow_provider_braze.delivery.audience import ListAudience
+from airflow_provider_braze.delivery.engine import Delivery, deliver
+from airflow_provider_braze.delivery.errors import BrazeDeliveryError
+from airflow_provider_braze.delivery.plan import Plan
+from airflow_provider_braze.operators.send import BrazeSendCampaignOperator
+
+CAMPAIGN = "0f2c9a54-7f0e-4a55-9a55-2d8a4f6f1b10"
+PEOPLE = [f"p-{number}" for number in range(2_000)]
+
+
+class TimeIsUp(BaseException):
+    """As Airflow's own timeout: no ordinary exception."""
+
+
+@pytest.fixture
+def slow(braze_emulator):
+    braze_emulator.inject("slow", seconds=0.2, times=None)
+    return braze_emulator
+
+
+@pytest.fixture
+def delivery(slow):
+    with Plan("campaigns_trigger_send", {"campaign_id": CAMPAIGN}, ListAudience(PEOPLE)) as plan:
+        yield Delivery(plan, AsyncBrazeClient(slow.url, slow.api_key, lanes=4))
+
+
+def accounted(report):
+    fates = ("duplicates", "invalid", "skipped", "accepted", "failed", "unknown")
+    return sum(report[fate] for fate in fates)
+
+
+def test_a_stop_begins_nothing_more_and_says_so(delivery, slow):
+    threading.Timer(0.5, delivery.stop, ["a person said so"]).start()
+    with pytest.raises(BrazeDeliveryError, match="a person said so") as raised:
+        deliver(delivery)
+    report = raised.value.report
+    assert 0 < report["accepted"] < len(PEOPLE)
+    assert report["accepted"] == len(slow.deliveries())
+    assert accounted(report) == len(PEOPLE)
+
+
+def test_an_interruption_counts_what_was_under_way_before_it_goes_on(delivery, slow):
+    def interrupt(*_):
+        raise TimeIsUp
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.5)
+    try:
+        with pytest.raises(TimeIsUp):
+            deliver(delivery)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    report = delivery._plan.report.as_dict()
+    assert 0 < report["accepted"] < len(PEOPLE)
+    assert report["accepted"] == len(slow.deliveries())
+    assert accounted(report) == len(PEOPLE)
+
+
+def test_a_killed_task_stops_sending(slow):
+    send = BrazeSendCampaignOperator(task_id="send", campaign_id=CAMPAIGN, recipients=PEOPLE)
+    threading.Timer(0.5, send.on_kill).start()
+    began = time.monotonic()
+    with pytest.raises(BrazeDeliveryError, match="stopped from outside"):
+        send.execute({})
+    assert time.monotonic() - began < 5
+    assert 0 < len(slow.deliveries()) < len(PEOPLE)
