@@ -87,7 +87,8 @@ def _name(recipient: Mapping[str, Any]) -> str:
     alias = recipient.get("user_alias")
     if isinstance(alias, Mapping):
         return str(alias.get("alias_name"))
-    return str(recipient.get("external_user_id") or recipient.get("email") or recipient.get("braze_id"))
+    given = (recipient.get(name) for name in ("external_user_id", "email", "braze_id"))
+    return str(next((value for value in given if value is not None), ""))
 
 
 def span_words(seconds: float) -> str:

@@ -331,3 +331,9 @@ def test_a_local_time_on_its_way_does_not_stir_the_page(braze, caller):
     braze.clock.advance(4 * 3600)
     versions = {caller.http.get("/__emulator__/version").json()["version"] for _ in range(3)}
     assert len(versions) == 1
+
+
+def test_the_page_names_the_person_with_the_id_0(braze, caller):
+    caller.schedule("campaigns", recipients=[{"external_user_id": 0}], schedule={"time": later(braze, 60)})
+    page = caller.http.get("/?view=schedules").text
+    assert "None" not in page.partition("<main")[2].partition("</main")[0]
