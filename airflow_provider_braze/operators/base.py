@@ -172,6 +172,7 @@ class BrazeSendOperator(BrazeBaseOperator):
         from airflow_provider_braze.delivery.report import Report
 
         try:
+            self.client = self.hook.get_async_conn()
             self.gather_recipients()
             audience = None if self.is_broadcast() else as_audience(self.recipients)
             max_invalid, allow_empty = self.max_invalid, self.allow_empty
@@ -185,9 +186,8 @@ class BrazeSendOperator(BrazeBaseOperator):
         from airflow_provider_braze.delivery.engine import Delivery, deliver
         from airflow_provider_braze.delivery.errors import BrazeDeliveryError, BrazeNobodyMessagedError
 
-        client = self.hook.get_async_conn()
         progress = _ProgressLog(self.log, len(plan))
-        self._delivery = Delivery(plan, client, allow_paused=self.allow_paused, progress=progress)
+        self._delivery = Delivery(plan, self.client, allow_paused=self.allow_paused, progress=progress)
         guards.note_sending(context)
         try:
             report = deliver(self._delivery)
