@@ -207,7 +207,7 @@ class Delivery:
     def _judge(self) -> None:
         report, total = self._report, len(self._plan)
         trouble = report.failed or report.unknown or report.errors
-        if not trouble and (self._paused or not (report.skipped or self._stopped_by)):
+        if not trouble and (self._paused or report.requests == total):
             return
         if not self._somebody:
             raise BrazeNobodyMessagedError(f"Nobody was messaged ({report}). {self._stopped_by}", report.as_dict())

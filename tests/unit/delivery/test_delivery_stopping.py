@@ -74,3 +74,20 @@ def test_a_killed_task_stops_sending(slow):
         send.execute({})
     assert time.monotonic() - began < 5
     assert 0 < len(slow.deliveries()) < len(PEOPLE)
+
+
+def test_a_stop_after_the_last_request_is_no_failure(braze_emulator):
+    with Plan("campaigns_trigger_send", {"campaign_id": CAMPAIGN}, ListAudience(PEOPLE[:50])) as plan:
+        client = AsyncBrazeClient(braze_emulator.url, braze_emulator.api_key)
+        delivery = Delivery(plan, client, progress=lambda report: delivery.stop("too late"))
+        assert deliver(delivery)["accepted"] == 50
+
+
+def test_a_broadcast_stopped_before_it_left_is_no_success(braze_emulator):
+    payload = {"campaign_id": CAMPAIGN, "broadcast": True}
+    with Plan("campaigns_trigger_send", payload, None) as plan:
+        delivery = Delivery(plan, AsyncBrazeClient(braze_emulator.url, braze_emulator.api_key))
+        delivery.stop("a person said so")
+        with pytest.raises(BrazeDeliveryError, match="Nobody was messaged"):
+            deliver(delivery)
+    assert braze_emulator.requests() == []
