@@ -4,7 +4,9 @@
 
     BrazeError
     ├── BrazeAudienceError    the audience cannot be read or sent as it is; nothing was sent
+    ├── BrazeLedgerError      the ledger cannot be read or written, or another try has taken over
     └── BrazeDeliveryError    sending stopped; ``report`` says how many got through
+        ├── BrazeResumableError         the ledger knows who got it: the task may be run again, for the others
         └── BrazeNobodyMessagedError    it stopped before anybody was messaged: the task may be run again
 """
 
@@ -19,6 +21,10 @@ class BrazeAudienceError(BrazeError):
     """The audience cannot be read, or holds rows that cannot be sent. Nothing was sent."""
 
 
+class BrazeLedgerError(BrazeError):
+    """The ledger cannot be read or written, or another try of the task has taken over. Nothing more is sent."""
+
+
 class BrazeDeliveryError(BrazeError):
     """Not everybody got through.
 
@@ -29,6 +35,10 @@ class BrazeDeliveryError(BrazeError):
     def __init__(self, message: str, report: dict[str, Any]) -> None:
         self.report = report
         super().__init__(message)
+
+
+class BrazeResumableError(BrazeDeliveryError):
+    """Not everybody got through, and the ledger knows who did: the same task may run again for the others."""
 
 
 class BrazeNobodyMessagedError(BrazeDeliveryError):

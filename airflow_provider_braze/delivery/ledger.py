@@ -1,0 +1,159 @@
+"""Intent before the request, outcome after it.
+
+A process that dies at any instant leaves each request in one of three states: not begun, in doubt (an intent without
+an outcome), done. The next try skips what is done, sends what was not begun, and treats the doubt as the author wished.
+
+A :class:`Ledger` is what the author of a DAG names; it costs nothing until a task opens it. An :class:`OpenLedger` is
+one task's view of it: its methods block, and are called by one thread at a time.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from airflow_provider_braze.delivery.outcome import Outcome
+    from airflow_provider_braze.delivery.plan import Plan, PlannedRequest
+
+
+@dataclass(frozen=True, slots=True)
+class TaskTry:
+    """Which task instance this is, and which try of it.
+
+    :param max_tries: Airflow's count, which a clear changes and a retry does not: so the two are told apart.
+    :param store: Airflow's task state store, None below 3.3 and outside of a task.
+    :param delivery_key: the author's own name of what is sent once; None names the task instance.
+    :param forget_on_clear: whether a clear starts a new delivery to everybody (``on_clear="resend"``).
+    :param doubt_after: seconds after which an intent of a worker that is not this one can no longer be under way.
+    :param token: names this try, and no other.
+    """
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int = -1
+    max_tries: int = 0
+    store: Any = None
+    delivery_key: str | None = None
+    forget_on_clear: bool = False
+    doubt_after: float = 90.0
+    token: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    @property
+    def name(self) -> str:
+        """The task instance, the same on every try."""
+        return "/".join((self.dag_id, self.run_id, self.task_id, str(self.map_index)))
+
+
+@dataclass(slots=True)
+class Past:
+    """What earlier tries of a task left in the ledger.
+
+    :param began: when the delivery began, ISO 8601; None where nothing was sent yet.
+    :param cleared: whether somebody cleared the task since.
+    :param doubtful_requests: how many of its requests are in doubt.
+    :param doubtful: how many recipients these have.
+    :param schedule_ids: of its accepted requests, all of them.
+    :param dispatch_ids: of its accepted requests, up to a bound.
+    """
+
+    began: str | None = None
+    cleared: bool = False
+    doubtful_requests: int = 0
+    doubtful: int = 0
+    schedule_ids: list[str] = field(default_factory=list)
+    dispatch_ids: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A wish to send one request.
+
+    :param request: the request; its recipients are counted from 0 below. One without recipients, such as a broadcast,
+        counts as having a single one.
+    :param take_doubt: whether recipients in doubt are to be sent to once more.
+    """
+
+    request: PlannedRequest
+    take_doubt: bool = False
+
+
+@dataclass(slots=True)
+class Claim:
+    """The ledger's answer: who of a request may be sent to now. The five kinds never overlap.
+
+    :param ticket: names the intent that is now durable, for the settlement; None where ``free`` is empty.
+    :param free: places of the recipients to send to.
+    :param accepted: how many Braze took on before.
+    :param refused: how many Braze refused by name before, in a request that it took on.
+    :param doubt: places of the recipients in doubt.
+    :param since: when the first intent for those in doubt was written, in epoch seconds. A doubt that was taken keeps it.
+    :param held: places of the recipients whom another worker has under way at this moment.
+    """
+
+    ticket: Any = None
+    free: Sequence[int] = ()
+    accepted: int = 0
+    refused: int = 0
+    doubt: Sequence[int] = ()
+    since: float = field(default_factory=time.time)
+    held: Sequence[int] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What became of an intent.
+
+    ``ACCEPTED`` and ``UNKNOWN`` are kept; after ``NOT_SENT`` and ``FAILED`` its recipients are free again, as if there
+    had been no intent.
+
+    :param refused: how many of an accepted request's recipients Braze refused by name.
+    """
+
+    ticket: Any
+    outcome: Outcome
+    refused: int = 0
+    schedule_id: str | None = None
+    dispatch_id: str | None = None
+
+
+class OpenLedger(ABC):
+    """One try's view of the ledger; all other tries of the same task are shut out by opening it."""
+
+    past: Past
+
+    @abstractmethod
+    def write(self, intents: Sequence[Intent], settlements: Sequence[Settlement]) -> list[Claim]:
+        """Make settlements and then intents durable, all in one go; answers one claim per intent.
+
+        :raises BrazeLedgerError: it cannot be written, or a later try has taken over. None of the intents may be sent.
+        """
+
+    def close(self) -> None:  # noqa: B027 (most have nothing to let go)
+        """Let go of connections."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Ledger(ABC):
+    """Where deliveries are remembered."""
+
+    shared: bool = False
+    """Whether other tasks, runs and DAGs see it, so that a ``delivery_key`` has a meaning."""
+
+    @abstractmethod
+    def open(self, task: TaskTry, plan: Plan) -> OpenLedger:
+        """Look up what earlier tries did, and shut them out.
+
+        :raises BrazeLedgerError: it cannot be read.
+        :raises BrazeAudienceError: the ledger was begun for another audience.
+        """
