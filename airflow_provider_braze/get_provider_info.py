@@ -29,6 +29,7 @@ def get_provider_info() -> dict[str, Any]:
                 ],
             }
         ],
+        "extra-links": ["airflow_provider_braze.links.BrazeDashboardLink"],
         "connection-types": [
             {
                 "connection-type": "braze",
@@ -51,6 +52,56 @@ CONN_FIELDS: dict[str, Any] = {
         "label": "Lanes",
         "description": "How many requests of one delivery may be under way at once. Default: 16.",
         "schema": {"type": ["integer", "null"], "minimum": 1, "maximum": 256},
+    },
+    "max_requests_per_second": {
+        "label": "Requests per second, at most",
+        "description": "How fast a delivery may become. Default: as fast as Braze's quota allows.",
+        "schema": {"type": ["number", "null"], "minimum": 0},
+    },
+    "quota_reserve": {
+        "label": "Quota reserve",
+        "description": (
+            "What a delivery leaves of the hour's quota for others: below 1 a share of it, else a number of requests. "
+            "Default: 0.02."
+        ),
+        "schema": {"type": ["number", "null"], "minimum": 0},
+    },
+    "test_recipients": {
+        "label": "Test recipients",
+        "description": (
+            "The only people whom this connection may message: external user ids and e-mail addresses, separated by "
+            "commas. Leave it empty for a connection that messages everybody."
+        ),
+        "schema": {"type": ["string", "null"]},
+    },
+    "test_recipients_others": {
+        "label": "Messages for others than test recipients",
+        "description": (
+            "refuse: nothing is sent (the default). rewrite: test recipients get them instead. Needs test recipients."
+        ),
+        "schema": {"type": ["string", "null"], "enum": ["refuse", "rewrite"]},
+    },
+    "workspace": {
+        "label": "Workspace",
+        "description": "A name for the workspace that the key belongs to, such as staging. Tasks may insist on it.",
+        "schema": {"type": ["string", "null"]},
+    },
+    "workspace_campaign_id": {
+        "label": "A campaign of this workspace",
+        "description": (
+            "API identifier of any campaign that only this workspace has. Tasks ask Braze for it first, so that a key "
+            "of another workspace sends nothing. The key then needs the permission campaigns.details."
+        ),
+        "schema": {"type": ["string", "null"]},
+    },
+    "dashboard_url": {
+        "label": "Dashboard URL",
+        "description": (
+            "Where a task's link to Braze leads, for example "
+            "https://dashboard-03.braze.com/engagement/campaigns/{campaign_id}. May also hold {canvas_id} and "
+            "{workspace}."
+        ),
+        "schema": {"type": ["string", "null"]},
     },
 }
 

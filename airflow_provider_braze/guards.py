@@ -1,60 +1,170 @@
-"""Decides before anything is sent, by what Airflow knows of the task.
+"""Decides before anything is sent, by what Airflow knows of the task and its run.
 
-Braze has no idempotency key: a task that began to send and is run again would message people twice. Airflow repeats
-tasks on failure, on a lost worker and when a person clears them. A mark in Airflow's task state (3.3 and newer),
-written before the first request, tells these apart from a task that failed before it sent anything.
+A backfill, a catch-up or a clear of an old run repeats tasks whose time is over; people would get messages that were
+meant for another day. And Airflow repeats tasks on failure, on a lost worker and when a person clears them, while Braze
+has no idempotency key: a task that cannot know what its earlier tries sent must not send.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+import logging
+from contextlib import AbstractContextManager, nullcontext
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_braze.delivery.errors import BrazeDeliveryError
+from airflow_provider_braze.delivery.words import duration
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-MARK = "braze/sending_began"
+    from airflow_provider_braze.delivery.ledger import Ledger, OpenLedger, TaskTry
+    from airflow_provider_braze.delivery.plan import Plan
+
+OnBackfill = Literal["skip", "fail", "send"]
+OnClear = Literal["resume", "resend"]
+ON_BACKFILL, ON_CLEAR = get_args(OnBackfill), get_args(OnClear)
+MAX_STALENESS = timedelta(days=1)
 _WAY_ON = (
     "Look into Braze who got it. A new run of the DAG sends again on purpose, to everybody, also to those who got it."
 )
+log = logging.getLogger(__name__)
 
 
-def refuse_blind_repeat(context: Context) -> None:
-    """Stop a try that may message people a second time.
+def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    """Refuse a word that is none of a parameter's.
 
-    :raises BrazeDeliveryError: an earlier try began to send, or may have.
+    :raises ValueError: it is none of the choices.
     """
-    task_instance: Any = context.get("ti")
-    if task_instance is None or task_instance.try_number <= 1:
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, it is {value!r}.")
+
+
+def refuse_backfill(context: Context, on_backfill: OnBackfill) -> None:
+    """Stop in a backfill, unless the author wrote that it may message people.
+
+    :raises AirflowSkipException: ``on_backfill`` is ``"skip"``.
+    :raises BrazeDeliveryError: it is ``"fail"``.
+    """
+    run: Any = context.get("dag_run")
+    kind = getattr(run, "run_type", "")
+    if on_backfill == "send" or str(getattr(kind, "value", kind)) != "backfill":
         return
+    text = (
+        f"This run ({run.run_id}) belongs to a backfill: nobody is messaged. Write on_backfill='send' if a backfill is "
+        "to message people."
+    )
+    if on_backfill == "fail":
+        raise BrazeDeliveryError(text, {})
+    _skip(text)
+
+
+def refuse_stale(context: Context, max_staleness: timedelta | None) -> None:
+    """Stop in a run whose time is long over: a catch-up, a late start, an old run that was cleared.
+
+    :raises AirflowSkipException: it is the first try, nobody was messaged before.
+    :raises BrazeDeliveryError: an earlier try may have messaged some, so that skipping would forget the others.
+    """
+    run: Any = context.get("dag_run")
+    due = getattr(run, "run_after", None)
+    if max_staleness is None or due is None:
+        return
+    age = datetime.now(UTC) - due
+    if age <= max_staleness:
+        return
+    text = (
+        f"This run was due {duration(age.total_seconds())} ago (at {due:%Y-%m-%d %H:%M} UTC), max_staleness allows "
+        f"{duration(max_staleness.total_seconds())}: nobody is messaged. Raise max_staleness, or set it to None, if "
+        "these messages are still wanted."
+    )
+    if getattr(context.get("ti"), "try_number", 1) > 1:
+        raise BrazeDeliveryError(f"{text} An earlier try may have messaged some of them.", {})
+    _skip(text)
+
+
+def _skip(text: str) -> None:
+    log.warning(text)
+    raise AirflowSkipException(text)
+
+
+def open_ledger(
+    context: Context,
+    ledger: Ledger | None,
+    plan: Plan,
+    *,
+    delivery_key: str | None,
+    on_clear: OnClear,
+    doubt_after: float,
+) -> AbstractContextManager[OpenLedger | None]:
+    """Open the ledger that a task is to use: the author's, or Airflow's task state where there is one.
+
+    :param doubt_after: see :class:`~airflow_provider_braze.delivery.ledger.TaskTry`.
+    :raises BrazeDeliveryError: there is none, and an earlier try may have messaged people.
+    """
+    from airflow_provider_braze.delivery.ledger import TaskTry
+    from airflow_provider_braze.delivery.task_state import TaskStateLedger
+
+    instance: Any = context.get("ti")
     store: Any = context.get("task_state_store")
-    began = store.get(MARK) if store else None
-    if began:
-        raise BrazeDeliveryError(
-            f"An earlier try of this task began to send at {began}, nothing was sent now. {_WAY_ON}", {}
+    if ledger is None and store is None:
+        if getattr(instance, "try_number", 1) > 1:
+            raise BrazeDeliveryError(
+                f"This is try {instance.try_number}, and an earlier one may have messaged people: it is not known, "
+                "nothing was sent now. Airflow remembers it from 3.3 on; before that, ledger=SqlLedger(conn_id) does. "
+                f"{_WAY_ON}",
+                {},
+            )
+        return nullcontext()
+    task = TaskTry(
+        dag_id=getattr(instance, "dag_id", ""),
+        run_id=getattr(instance, "run_id", ""),
+        task_id=getattr(instance, "task_id", ""),
+        map_index=getattr(instance, "map_index", -1),
+        max_tries=getattr(instance, "max_tries", 0),
+        store=store,
+        delivery_key=delivery_key,
+        forget_on_clear=on_clear == "resend",
+        doubt_after=doubt_after,
+    )
+    opened = (ledger or TaskStateLedger()).open(task, plan)
+    if ledger is None or isinstance(ledger, TaskStateLedger):
+        _refuse_forgotten(context, opened, on_clear)
+    _tell(opened, task)
+    return opened
+
+
+def _refuse_forgotten(context: Context, opened: OpenLedger, on_clear: OnClear) -> None:
+    """Clearing a task discards its state from Airflow 3.4 on, so that its absence then proves nothing."""
+    from airflow import __version__
+
+    tries = getattr(context.get("ti"), "try_number", 1)
+    cleared = getattr(context.get("dag_run"), "clear_number", 0)
+    keeps_state = tuple(map(int, __version__.split(".")[:2])) < (3, 4)
+    if opened.past.began or tries <= 1 or not cleared or keeps_state or on_clear == "resend":
+        return
+    raise BrazeDeliveryError(
+        f"This is try {tries} of a run that was cleared, and Airflow 3.4 and newer forget on a clear whom the earlier "
+        "tries messaged: nothing was sent now. Clear with 'keep task state', use ledger=SqlLedger(conn_id), or write "
+        f"on_clear='resend' to send to everybody after a clear. {_WAY_ON}",
+        {},
+    )
+
+
+def _tell(opened: OpenLedger, task: TaskTry) -> None:
+    past = opened.past
+    if past.cleared and task.forget_on_clear:
+        log.warning("The task was cleared, and on_clear='resend': everybody is sent to again.")
+    elif past.began:
+        log.info(
+            "The ledger knows this delivery since %s: %s recipients in %s requests are done, %s in doubt.%s",
+            past.began,
+            f"{past.accepted:,}",
+            f"{past.accepted_requests:,}",
+            f"{past.doubtful:,}",
+            " It was cleared: only what is left is sent. To send to everybody again on purpose, start a new run of the "
+            "DAG, or write on_clear='resend' and clear."
+            if past.cleared
+            else "",
         )
-    # Clearing discards the mark from Airflow 3.4 on, so that its absence then proves nothing.
-    dag_run: Any = context.get("dag_run")
-    cleared: int = getattr(dag_run, "clear_number", 0)
-    if store is None or cleared:
-        raise BrazeDeliveryError(
-            f"This is try {task_instance.try_number}, and an earlier one may have messaged people: it is not known, "
-            f"nothing was sent now. {_WAY_ON}",
-            {},
-        )
-
-
-def note_sending(context: Context) -> None:
-    """Write down that the first request is about to leave."""
-    store: Any = context.get("task_state_store")
-    if store:
-        store.set(MARK, datetime.now(UTC).isoformat(timespec="seconds"))
-
-
-def forget_sending(context: Context) -> None:
-    """Take the mark back: sending ended before anybody was messaged."""
-    store: Any = context.get("task_state_store")
-    if store:
-        store.delete(MARK)

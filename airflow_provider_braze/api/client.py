@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import json
 import re
 from collections.abc import Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import quote, urlsplit
 
 from pydantic import ValidationError
@@ -20,6 +21,9 @@ from airflow_provider_braze.api.endpoints import ENDPOINTS, Endpoint
 from airflow_provider_braze.api.errors import BrazeConfigurationError, BrazeValidationError
 from airflow_provider_braze.api.models.common import BODY_BYTES, BrazeModel, problems_of, write_json
 from airflow_provider_braze.api.wire import Answer, Request, Transport, Wire, open_wire
+
+if TYPE_CHECKING:
+    from airflow_provider_braze.api.staging import StagingList
 
 T = TypeVar("T")
 DEFAULT_TIMEOUT = 30.0
@@ -34,11 +38,13 @@ class RequestBuilder:
 
     :param host: REST endpoint host, with or without a scheme, for example ``rest.iad-01.braze.com``.
     :param key: REST API key.
+    :param staging: the only people whom requests may message; None for everybody.
     :raises BrazeConfigurationError: host or key cannot be used.
     """
 
-    def __init__(self, host: str, key: str) -> None:
+    def __init__(self, host: str, key: str, staging: StagingList | None = None) -> None:
         self.base_url = base_url(host)
+        self.staging = staging
         key = key.strip()
         if not _KEY.fullmatch(key):
             raise BrazeConfigurationError(
@@ -59,6 +65,7 @@ class RequestBuilder:
         """Validate a payload and make the request of it.
 
         :raises BrazeValidationError: the payload breaks a documented rule.
+        :raises BrazeGuardError: it is to people whom this client must not message.
         """
         path, rest = fill_path(endpoint, payload)
         model = validate(endpoint, rest)
@@ -68,10 +75,16 @@ class RequestBuilder:
                 name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in query.items()
             }
             return Request("GET", self.base_url + path, self._headers, params=params)
-        return Request("POST", self.base_url + path, self._post_headers, encode(endpoint, model))
+        content = admit(endpoint, encode(endpoint, model), self.staging)
+        return Request("POST", self.base_url + path, self._post_headers, content)
 
     def wrap(self, endpoint: Endpoint, content: bytes) -> Request:
-        """Make a request of a body that is already valid and encoded."""
+        """Make a request of a body that is already valid and encoded.
+
+        :raises BrazeGuardError: it is to people whom this client must not message.
+        """
+        if self.staging is not None:
+            self.staging.check(endpoint, json.loads(content))
         return Request(endpoint.method, self.base_url + endpoint.path, self._post_headers, content)
 
     def read(self, endpoint: Endpoint, answer: Answer) -> dict[str, Any]:
@@ -87,6 +100,7 @@ class AsyncBrazeClient(RequestBuilder):
     :param lanes: requests that may be under way at once.
     :param timeout: seconds that a request may take.
     :param transport: an ``httpx`` transport to use instead of the network.
+    :param staging: the only people whom calls may message; None for everybody.
     """
 
     def __init__(
@@ -97,8 +111,9 @@ class AsyncBrazeClient(RequestBuilder):
         lanes: int = DEFAULT_LANES,
         timeout: float = DEFAULT_TIMEOUT,
         transport: Transport | None = None,
+        staging: StagingList | None = None,
     ) -> None:
-        super().__init__(host, key)
+        super().__init__(host, key, staging)
         self.lanes = lanes
         self._timeout = timeout
         self._transport = transport
@@ -117,7 +132,13 @@ class AsyncBrazeClient(RequestBuilder):
     async def exchange(self, request: Request) -> Answer:
         """Send a request as it is and give the answer as it is."""
         if self._wire is None:
-            self._wire = open_wire(self.base_url, self.lanes, self._timeout, self._transport)
+            try:
+                self._wire = open_wire(self.base_url, self.lanes, self._timeout, self._transport)
+            except (OSError, ValueError, ImportError) as error:
+                raise BrazeConfigurationError(
+                    f"No way to Braze can be opened ({type(error).__name__}: {error}): look at this machine's proxy "
+                    "settings and certificates (SSL_CERT_FILE)."
+                ) from error
         return await self._wire.exchange(request)
 
     async def aclose(self) -> None:
@@ -142,13 +163,20 @@ class BrazeClient(RequestBuilder):
     :param key: REST API key.
     :param timeout: seconds that a request may take.
     :param transport: an ``httpx`` transport to use instead of the network.
+    :param staging: the only people whom calls may message; None for everybody.
     """
 
     def __init__(
-        self, host: str, key: str, *, timeout: float = DEFAULT_TIMEOUT, transport: Transport | None = None
+        self,
+        host: str,
+        key: str,
+        *,
+        timeout: float = DEFAULT_TIMEOUT,
+        transport: Transport | None = None,
+        staging: StagingList | None = None,
     ) -> None:
-        super().__init__(host, key)
-        self._client = AsyncBrazeClient(host, key, lanes=1, timeout=timeout, transport=transport)
+        super().__init__(host, key, staging)
+        self._client = AsyncBrazeClient(host, key, lanes=1, timeout=timeout, transport=transport, staging=staging)
 
     def call(self, endpoint: str, payload: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Call an endpoint once; see :meth:`AsyncBrazeClient.call`."""
@@ -229,6 +257,20 @@ def encode(endpoint: Endpoint, model: BrazeModel) -> bytes:
     except (PydanticSerializationError, ValueError, RecursionError) as error:
         raise BrazeValidationError(endpoint.name, [f"body: {error}"]) from None
     return check_body_size(endpoint, content)
+
+
+def admit(endpoint: Endpoint, content: bytes, staging: StagingList | None) -> bytes:
+    """Give the body that may be sent over a connection: the same, or one to its test recipients.
+
+    :param content: valid and encoded.
+    :param staging: the only people whom the connection may message; None for everybody.
+    :raises BrazeGuardError: nothing of it may be sent.
+    """
+    if staging is None:
+        return content
+    body = json.loads(content)
+    admitted = staging.admit(endpoint, body)
+    return content if admitted is body else encode(endpoint, validate(endpoint, admitted))
 
 
 def check_body_size(endpoint: Endpoint, content: bytes) -> bytes:

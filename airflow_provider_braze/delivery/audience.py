@@ -6,6 +6,7 @@ An audience yields recipients as they come; it neither validates nor merges. Tha
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow_provider_braze.api.errors import mask
 from airflow_provider_braze.delivery.columns import ColumnReader
 from airflow_provider_braze.delivery.errors import BrazeAudienceError
+from airflow_provider_braze.delivery.partitions import belonging, check_count
 
 if TYPE_CHECKING:
     from airflow.providers.common.sql.hooks.sql import DbApiHook
@@ -22,6 +24,11 @@ if TYPE_CHECKING:
 
 class Audience(ABC):
     """People to send to."""
+
+    @property
+    def share(self) -> float:
+        """How large a part of the whole audience this is, and of the quota that its delivery may take."""
+        return 1.0
 
     @abstractmethod
     def recipients(self, values_field: str | None = None) -> Iterator[Any]:
@@ -31,6 +38,55 @@ class Audience(ABC):
             the endpoint has none.
         :raises BrazeAudienceError: the source cannot be read as it is.
         """
+
+    def partitions(self, count: int) -> list[AudiencePart]:
+        """Divide the audience into parts for as many mapped tasks: ``.expand(recipients=audience.partitions(8))``.
+
+        Each task reads the whole source, and sends to those whose identity falls to it: everybody is in exactly one
+        part, also who has several rows.
+
+        :param count: how many parts.
+        :raises ValueError: it is no number of parts.
+        """
+        check_count(count)
+        return [AudiencePart(self, index, count) for index in range(count)]
+
+
+class AudiencePart(Audience):
+    """One of the parts of an audience, made by :meth:`Audience.partitions`.
+
+    :param audience: the whole one. (templated)
+    :param index: which part, from 0.
+    :param count: how many parts there are.
+    """
+
+    template_fields: ClassVar[Sequence[str]] = ("audience",)
+
+    def __init__(self, audience: Audience, index: int, count: int) -> None:
+        self._given = self._audience = audience
+        self.index = index
+        self.count = count
+
+    def __repr__(self) -> str:
+        return f"<part {self.index + 1} of {self.count} of {self._audience}>"
+
+    @property
+    def audience(self) -> Audience:
+        """The whole audience as it was written, and a copy: Airflow renders it in place, once for each part and run."""
+        return copy.copy(self._given)
+
+    @audience.setter
+    def audience(self, rendered: Audience) -> None:
+        self._audience = rendered
+
+    @property
+    def share(self) -> float:
+        """One part of as many as there are."""
+        return self._audience.share / self.count
+
+    def recipients(self, values_field: str | None = None) -> Iterator[Any]:
+        """Yield those entries of the whole audience that belong to this part."""
+        yield from belonging(self._audience.recipients(values_field), self.index, self.count)
 
 
 class ListAudience(Audience):
@@ -49,6 +105,12 @@ class ListAudience(Audience):
     def recipients(self, values_field: str | None = None) -> Iterator[Any]:  # noqa: ARG002
         """Yield the entries as they are."""
         yield from self._entries
+
+    def partitions(self, count: int) -> list[AudiencePart]:
+        """Divide the audience into parts; what can be read only once cannot be divided."""
+        if iter(self._entries) is self._entries:
+            raise ValueError("An iterator can be read only once, but each part reads it whole: give a list.")
+        return super().partitions(count)
 
 
 _NO_ROWS = "The statement gives no rows, nothing was sent: an audience needs a query, such as SELECT ..."
@@ -217,6 +279,11 @@ class AliasAudience(Audience):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._aliases}>"
 
+    @property
+    def share(self) -> float:
+        """The share of the aliases."""
+        return self._aliases.share
+
     def recipients(self, values_field: str | None = None) -> Iterator[Any]:
         """Yield one recipient per alias."""
         for alias in self._aliases.recipients(values_field):
@@ -226,6 +293,11 @@ class AliasAudience(Audience):
 @dataclass
 class _JoinedAudience(Audience):
     parts: list[Audience]
+
+    @property
+    def share(self) -> float:
+        """A mapped task is one of several, even if it reads some of its audiences whole."""
+        return min(part.share for part in self.parts)
 
     def recipients(self, values_field: str | None = None) -> Iterator[Any]:
         for part in self.parts:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import compress, islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, to_json
@@ -37,7 +37,22 @@ class Judge:
         self.many: Callable[[Any], list[RecipientFields]] = TypeAdapter(list[recipient]).validator.validate_python
 
 
-def batches(entries: Iterable[Any], endpoint: Endpoint, report: Report) -> Iterator[list[bytes]]:
+class Batch(NamedTuple):
+    """Recipients of one request.
+
+    :param identities: who they are, one text per person.
+    :param texts: the same as JSON.
+    """
+
+    identities: list[str]
+    texts: list[bytes]
+
+    def part(self, places: slice) -> Batch:
+        """Give some of them."""
+        return Batch(self.identities[places], self.texts[places])
+
+
+def batches(entries: Iterable[Any], endpoint: Endpoint, report: Report) -> Iterator[Batch]:
     """Cut a stream into batches of as many recipients as one call takes, each as JSON.
 
     Duplicates are merged over the whole stream: the first entry of a recipient counts.
@@ -47,29 +62,30 @@ def batches(entries: Iterable[Any], endpoint: Endpoint, report: Report) -> Itera
     :param report: counts what was read, merged and refused.
     """
     limit = endpoint.batch_limit or 1
-    waiting: list[bytes] = []
+    waiting = Batch([], [])
     for portion in _distinct(entries, Judge(endpoint.recipient), report):
-        waiting += portion
-        whole = len(waiting) - len(waiting) % limit
+        waiting = Batch(waiting.identities + portion.identities, waiting.texts + portion.texts)
+        whole = len(waiting.texts) - len(waiting.texts) % limit
         for start in range(0, whole, limit):
-            yield waiting[start : start + limit]
-        waiting = waiting[whole:]
-    if waiting:
+            yield waiting.part(slice(start, start + limit))
+        waiting = waiting.part(slice(whole, None))
+    if waiting.texts:
         yield waiting
 
 
-def _distinct(entries: Iterable[Any], judge: Judge, report: Report) -> Iterator[list[bytes]]:
+def _distinct(entries: Iterable[Any], judge: Judge, report: Report) -> Iterator[Batch]:
     seen = Seen()
     stream = iter(entries)
     try:
         while portion := list(islice(stream, PORTION)):
             recipients, texts = valid_portion(portion, judge, report)
             report.recipients += len(portion)
-            new = seen.add_all([identity_of(recipient) for recipient in recipients])
+            identities = [identity_of(recipient) for recipient in recipients]
+            new = seen.add_all(identities)
             if not all(new):
-                texts = list(compress(texts, new))
+                identities, texts = list(compress(identities, new)), list(compress(texts, new))
                 report.duplicates += len(recipients) - len(texts)
-            yield texts
+            yield Batch(identities, texts)
     finally:
         seen.close()
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_json
 
 from airflow_provider_braze.api.client import encode, validate
 from airflow_provider_braze.api.endpoints import Endpoint
+
+if TYPE_CHECKING:
+    from airflow_provider_braze.delivery.plan import PlannedRequest
 
 
 def body_writer(endpoint: Endpoint, payload: Mapping[str, Any], sample: bytes) -> Callable[[list[bytes]], bytes]:
@@ -36,6 +39,21 @@ def people_of(endpoint: Endpoint, body: bytes) -> list[Mapping[str, Any]]:
         return recipients
     users = [{"external_user_id": user} for user in content.get("external_user_ids", [])]
     return users + [{"user_alias": alias} for alias in content.get("user_aliases", [])]
+
+
+def keep_people(endpoint: Endpoint, request: PlannedRequest, places: Sequence[int]) -> PlannedRequest:
+    """Make a request to some of its recipients.
+
+    :param places: which of them, in the order of :func:`people_of`; never none of them.
+    """
+    if len(places) == request.people:
+        return request
+    people = people_of(endpoint, request.body)
+    fields = _fields(endpoint, (to_json(people[place]) for place in places))
+    content = json.loads(request.body)
+    for name in ("recipients", "external_user_ids", "user_aliases"):
+        content.pop(name, None)
+    return request._replace(body=to_json(content | fields), recipients=len(places))
 
 
 def _fields(endpoint: Endpoint, batch: Iterable[bytes]) -> dict[str, Any]:

@@ -7,28 +7,34 @@ column                                    becomes
 ``braze_id``
 ``alias_name`` with ``alias_label``       its ``user_alias``
 ``prioritization``                        a list, split at commas
-``send_to_existing_only``                 a boolean, also from 0 and 1
+``send_to_existing_only``                 a boolean, also from 0 and 1, "true" and "false"
 ``attributes.NAME``                       a profile attribute, written before the send
 ``trigger_properties.NAME``,              a value that a campaign's or a Canvas's message can show
 ``context.NAME``, any other
 ========================================  =======================================================
 
 A NULL is left out, never sent: a null attribute would be removed from the profile.
+
+Files may hold objects besides: ``attributes``, ``trigger_properties``, ``context``, ``canvas_entry_properties`` and
+``user_alias`` as Braze's recipients have them, with as many fields as there are. Their nulls are left out too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from airflow_provider_braze.delivery.errors import BrazeAudienceError
 
-_PEOPLE = ("external_user_id", "email", "braze_id", "user_alias.alias_name")
-_FIELDS = (*_PEOPLE, "user_alias.alias_label", "prioritization", "send_to_existing_only")
+_NAMES = ("external_user_id", "email", "braze_id", "user_alias.alias_name")
+_PEOPLE = {*_NAMES, "user_alias"}
+_FIELDS = (*_NAMES, "user_alias.alias_label", "prioritization", "send_to_existing_only")
 _SHORT = {name.rpartition(".")[2]: name for name in _FIELDS} | {name: name for name in _FIELDS}
 _GROUPS = ("attributes", "trigger_properties", "context")
+_OBJECTS = (*_GROUPS, "canvas_entry_properties", "user_alias")
+_MOST_PATHS = 10_000
 
 
 class ColumnReader:
@@ -37,18 +43,31 @@ class ColumnReader:
     :param names: column names as the source gives them; case does not matter for Braze's own fields.
     :param columns: other names for some of them, as ``{column: field}``.
     :param values_field: the field for the values of columns that name no other.
+    :param objects: those of the columns whose values are objects; one named ``attributes`` holds attributes then.
+    :param confidential: whether the names may be somebody's data, since a header line may be missing; no error then
+        quotes them.
     :raises BrazeAudienceError: a column is missing, or none of them names a recipient.
     """
 
     def __init__(
-        self, names: Sequence[str], columns: Mapping[str, str] | None = None, values_field: str | None = None
+        self,
+        names: Sequence[str],
+        columns: Mapping[str, str] | None = None,
+        values_field: str | None = None,
+        *,
+        objects: Collection[str] = (),
+        confidential: bool = False,
     ) -> None:
-        renamed = _renamed(names, columns or {})
-        self._paths = [_path(name, values_field or "trigger_properties") for name in renamed]
+        listed = f"{len(names)} columns" if confidential else ", ".join(names) or "there are none"
+        renamed = _renamed(names, columns or {}, listed)
+        self._paths = [
+            _path(new, values_field, is_object=name in objects) for name, new in zip(names, renamed, strict=True)
+        ]
+        self._objects = [place for place, (_, name) in enumerate(self._paths) if not name]
         paths = [".".join(filter(None, path)) for path in self._paths]
-        if not set(_PEOPLE) & set(paths):
+        if not _PEOPLE & set(paths):
             raise BrazeAudienceError(
-                f"None of the columns ({', '.join(names) or 'there are none'}) names a recipient, nothing was sent. "
+                f"None of the columns ({listed}) names a recipient, nothing was sent. "
                 "Call one of them external_user_id, email, or alias_name beside alias_label: by AS in SQL, or columns=."
             )
         if "user_alias.alias_name" in paths and "user_alias.alias_label" not in paths:
@@ -61,36 +80,105 @@ class ColumnReader:
         """Make a recipient of one row, not yet validated."""
         made: dict[str, Any] = {}
         for (group, name), value in zip(self._paths, row, strict=True):
-            if value is None:
+            if value is None or not name:
                 continue
             if group:
                 made.setdefault(group, {})[name] = _plain(value)
             else:
                 made[name] = _CONVERT.get(name, _plain)(value)
-        if "alias_name" not in made.get("user_alias", {"alias_name": 0}):
-            del made["user_alias"]
-        return made
+        for place in self._objects:
+            if row[place] is not None:
+                _merge(made, self._paths[place][0], row[place])
+        return _without_label(made)
 
 
-def _renamed(names: Sequence[str], columns: Mapping[str, str]) -> list[str]:
+class ObjectReader:
+    """Makes recipients of objects whose keys are columns, each with keys of its own; they may be nested besides.
+
+    :param columns: other names for some of the keys, as ``{key: field}``.
+    :param values_field: the field for the values of keys that name no other.
+    """
+
+    def __init__(self, columns: Mapping[str, str] | None = None, values_field: str | None = None) -> None:
+        self._columns = {name.casefold(): field for name, field in (columns or {}).items()}
+        self._missing = {name.casefold(): name for name in columns or ()}
+        self._values_field = values_field
+        self._paths: dict[str, tuple[str, str]] = {}
+
+    def recipient(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+        """Make a recipient of one object, not yet validated.
+
+        :raises BrazeAudienceError: two of its keys become the same field, or one that must be an object is none.
+        """
+        made: dict[str, Any] = {}
+        for key, value in entry.items():
+            group, name = self._paths.get(key) or self._find(key)
+            if value is None:
+                continue
+            if not name:
+                _merge(made, group, value)
+                continue
+            fields = made.setdefault(group, {}) if group else made
+            if name in fields:
+                raise BrazeAudienceError("Two of its keys become the same field, nothing was sent.")
+            fields[name] = _plain(value) if group else _CONVERT.get(name, _plain)(value)
+        return _without_label(made)
+
+    def check_columns(self) -> None:
+        """Once all objects are read, make sure that each key that was to be renamed has been in one of them.
+
+        :raises BrazeAudienceError: one has been in none.
+        """
+        if self._missing:
+            raise BrazeAudienceError(f"There is no key {', '.join(sorted(self._missing.values()))}, nothing was sent.")
+
+    def _find(self, key: str) -> tuple[str, str]:
+        if len(self._paths) >= _MOST_PATHS:  # Keys may be data.
+            self._paths.clear()
+        self._missing.pop(key.casefold(), None)
+        path = _path(self._columns.get(key.casefold(), key), self._values_field, is_object=True)
+        self._paths[key] = path
+        return path
+
+
+def _renamed(names: Sequence[str], columns: Mapping[str, str], listed: str) -> list[str]:
     wanted = {name.casefold(): field for name, field in columns.items()}
     missing = sorted(name for name in columns if name.casefold() not in {there.casefold() for there in names})
     if missing:
         raise BrazeAudienceError(
-            f"There is no column {', '.join(missing)}, nothing was sent. The audience has {', '.join(names)}."
+            f"There is no column {', '.join(missing)}, nothing was sent. The audience has {listed}."
         )
     return [wanted.get(name.casefold(), name) for name in names]
 
 
-def _path(name: str, values_field: str) -> tuple[str, str]:
+def _path(name: str, values_field: str | None, *, is_object: bool = False) -> tuple[str, str]:
+    """Tell group and name of a field; an empty name stands for all fields of an object."""
     field = _SHORT.get(name.casefold())
     if field:
         group, _, last = field.rpartition(".")
         return group, last
+    if is_object and name.casefold() in _OBJECTS:
+        return name.casefold(), ""
     group, dot, last = name.partition(".")
     if dot and group.casefold() in _GROUPS and last:
         return group.casefold(), last
-    return values_field, name
+    return values_field or "trigger_properties", name
+
+
+def _merge(made: dict[str, Any], group: str, value: Any) -> None:
+    if not isinstance(value, Mapping):
+        raise BrazeAudienceError(f"{group} must be an object, nothing was sent.")
+    fields = {name: _plain(item) for name, item in value.items() if item is not None}
+    if fields.keys() & made.get(group, {}).keys():
+        raise BrazeAudienceError(f"A field of {group} is given twice, nothing was sent.")
+    if fields:
+        made.setdefault(group, {}).update(fields)
+
+
+def _without_label(made: dict[str, Any]) -> dict[str, Any]:
+    if "alias_name" not in made.get("user_alias", {"alias_name": 0}):
+        del made["user_alias"]
+    return made
 
 
 # Stands for bytes, which no message can show; what cannot be written as JSON makes its row invalid.
@@ -109,7 +197,12 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, UUID) else value
 
 
+_WORDS = {"true": True, "1": True, "false": False, "0": False}
+
+
 def _flag(value: Any) -> Any:
+    if isinstance(value, str):
+        return _WORDS.get(value.strip().casefold(), value)
     return bool(value) if value in (0, 1) else value
 
 

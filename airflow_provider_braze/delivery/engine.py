@@ -1,38 +1,94 @@
-"""Sends a plan: several requests under way at once, each one until its outcome is known.
+"""Sends a plan: several requests under way at once, each one written down before it leaves and after it came back.
 
 The first request goes alone. What is wrong for all of them (key, permission, campaign, host) then shows on one.
-After the first request that failed or whose outcome is unknown no other one is begun; those under way are finished.
+After the first request that failed no other one is begun; those under way are finished. What happens after one whose
+outcome is unknown is the author's choice, ``on_unknown``:
+
+=============  =================================================================================================
+``fail``       stop, and name the doubt; so does the next try
+``skip``       go on without those in doubt
+``resend``     send to them again, at the risk of a second message
+``reconcile``  ask Braze who got it, and send to the others: :mod:`airflow_provider_braze.delivery.reconcile`
+=============  =================================================================================================
 """
 
 from __future__ import annotations
 
 import asyncio
-import itertools
-import json
 import logging
-import random
-import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, cast
+from contextlib import AsyncExitStack
+from typing import Any, NamedTuple, cast
 
 from airflow_provider_braze.api.client import AsyncBrazeClient
-from airflow_provider_braze.api.errors import BrazeError, BrazePausedError, BrazeRateLimitError, identity_hash, mask
-from airflow_provider_braze.api.models.recipients import IDENTIFIERS
-from airflow_provider_braze.delivery.bodies import people_of
-from airflow_provider_braze.delivery.errors import BrazeDeliveryError, BrazeNobodyMessagedError
-from airflow_provider_braze.delivery.outcome import Outcome, outcome_of
+from airflow_provider_braze.api.errors import BrazeError, BrazePausedError, identity_hash
+from airflow_provider_braze.delivery.anonymous import names_of, refusals, without_names
+from airflow_provider_braze.delivery.bodies import keep_people
+from airflow_provider_braze.delivery.errors import BrazeLedgerError
+from airflow_provider_braze.delivery.journal import Journal
+from airflow_provider_braze.delivery.judgement import judge
+from airflow_provider_braze.delivery.ledger import Claim, Intent, OpenLedger, Settlement
+from airflow_provider_braze.delivery.outcome import Outcome
+from airflow_provider_braze.delivery.pacing import Pacer
 from airflow_provider_braze.delivery.plan import Plan, PlannedRequest
-from airflow_provider_braze.delivery.report import Report
+from airflow_provider_braze.delivery.policy import Policy
+from airflow_provider_braze.delivery.reconcile import Reconciler
+from airflow_provider_braze.delivery.sender import Sender, Sent, Stop
 
-MOST_TRIES = 5
-LONGEST_BACKOFF = 30.0
-LONGEST_QUOTA_WAIT = 3600.0
-WORTH_A_LINE = 5.0
+# While one write is on its way to the ledger the lanes live on what is claimed ahead; killed, all of it is in doubt.
+AHEAD_PER_LANE = 0.5
+HELD_SECONDS = 1.0
+MOST_ROUNDS = 3
+# Below that many lost answers in a row it may have been bad luck.
+LEAST_DOUBTS = 4
+MOST_DOUBTS_NAMED = 100
+EARLIER_DOUBT = "an earlier try began to send, and ended before Braze's answer was known"
 log = logging.getLogger(__name__)
 
-Progress = Callable[[Report], None]
+Progress = Callable[["Delivery"], None]
+
+
+class Turns:
+    """How many requests may be claimed and not finished: one at first, all once its answer is there.
+
+    :param most: how many at last.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._given = 1
+        self._free = asyncio.Semaphore(1)
+
+    async def take(self) -> None:
+        """Wait for a turn."""
+        await self._free.acquire()
+
+    def give_back(self, grow: int) -> None:
+        """End a turn, and allow some more of them."""
+        grow = min(grow, self.most - self._given)
+        self._given += grow
+        for _ in range(1 + grow):
+            self._free.release()
+
+
+class Ready(NamedTuple):
+    """A request whose intent is durable."""
+
+    request: PlannedRequest
+    ticket: Any
+
+
+class Doubt(NamedTuple):
+    """Recipients who may or may not have been messaged since a time, in epoch seconds."""
+
+    request: PlannedRequest
+    since: float
+    reason: str
+
+
+NOTHING_SENT = Sent(Outcome.NOT_SENT, {}, None)
 
 
 def deliver(delivery: Delivery) -> dict[str, Any]:
@@ -55,10 +111,10 @@ class Delivery:
 
     :param plan: the requests.
     :param client: the way to Braze, its ``lanes`` are how many requests go at once; it is closed at the end.
-    :param allow_paused: whether it is fine that nothing goes out because the campaign or Canvas is paused.
-    :param progress: called with the report after each request; it must be quick.
-    :raises BrazeDeliveryError: not everybody got through; the error carries the report.
-    :raises BrazeNobodyMessagedError: it stopped before Braze took any request.
+    :param ledger: what remembers the delivery beyond this process, None for nothing.
+    :param pacer: when requests may go; by default as Braze's headers say.
+    :param policy: what the author wishes where things go wrong.
+    :param progress: called after each request; it must be quick.
     """
 
     def __init__(
@@ -66,172 +122,253 @@ class Delivery:
         plan: Plan,
         client: AsyncBrazeClient,
         *,
-        allow_paused: bool = False,
+        ledger: OpenLedger | None = None,
+        pacer: Pacer | None = None,
+        policy: Policy | None = None,
         progress: Progress | None = None,
     ) -> None:
-        self._plan = plan
+        self.plan, self.report = plan, plan.report
+        self.policy = policy or Policy()
+        self.ledger = ledger
+        self.pacer = pacer or Pacer(lanes=client.lanes)
+        self.halt = Stop(self.policy.longest_wait if ledger else None)
+        self.somebody = False
+        self.paused = False
+        self.in_doubt = 0
+        self.answer: dict[str, Any] = {}
+        self.complaints = 0
+        self.cause: BrazeError | None = None
+        self.broadcast_done = False
         self._client = client
-        self._allow_paused = allow_paused
+        self._journal = Journal(ledger)
         self._progress = progress
-        self._report = plan.report
-        self._open_from = 0.0
-        self._stopped_by: str | None = None
-        self._somebody = False
-        self._paused = False
-
-    @property
-    def somebody(self) -> bool:
-        """Whether anybody may have been messaged."""
-        return self._somebody
+        self._sender = Sender(
+            client,
+            plan.endpoint,
+            self.pacer,
+            self.halt,
+            repeat_unknown=self.policy.on_unknown == "resend",
+            trust_server_errors=self.policy.retry_server_errors,
+            repeat_is_refused=self.policy.repeat_is_refused,
+        )
+        self._held: list[PlannedRequest] = []
+        self._doubts: list[Doubt] = []
+        self._doubts_in_a_row = 0
 
     def stop(self, reason: str) -> None:
         """Begin no further request; those under way are finished."""
-        self._stopped_by = self._stopped_by or reason
+        self.halt.now(reason)
 
     async def run(self) -> dict[str, Any]:
-        """Send everything and give the report as a plain dict."""
-        requests = iter(self._plan)
-        async with self._client:
-            if first := next(requests, None):
-                await self._send(first)
-            async with asyncio.TaskGroup() as group:
-                for _ in range(min(self._client.lanes, len(self._plan))):
-                    group.create_task(self._lane(requests))
-        self._report.skipped += sum(request.recipients for request in requests)
-        self._judge()
-        return self._report.as_dict()
+        """Send everything and give the report as a plain dict.
 
-    async def _lane(self, requests: Iterator[PlannedRequest]) -> None:
-        while self._stopped_by is None and (request := next(requests, None)):
-            await self._send(request)
+        :raises BrazeDeliveryError: not everybody got through; the error carries the report.
+        :raises BrazeNobodyMessagedError: it stopped before Braze took any request.
+        :raises DeliveryPausedError: the quota is used up for longer than this worker should wait.
+        """
+        try:
+            if not self._stopped_by_earlier_doubt():
+                async with AsyncExitStack() as stack:
+                    await stack.enter_async_context(self._client)
+                    await stack.enter_async_context(self._journal)
+                    await self._send_all(iter(self.plan))
+                    await self._send_held()
+                    await self._reconcile()
+        finally:
+            report = self.report
+            settled = report.accepted + report.failed + report.unknown
+            report.skipped = max(0, report.recipients - report.duplicates - report.invalid - settled)
+        if self._journal.error:
+            self.halt.now(str(self._journal.error))
+        return judge(self)
 
-    async def _send(self, request: PlannedRequest) -> None:
-        """Bring one request to its outcome. A ledger's intent belongs before ``_attempt``, its outcome after it."""
-        outcome, body, error = await self._attempt(request)
-        if isinstance(error, BrazePausedError) and self._allow_paused:
-            self._end_as_paused(request, error)
-            return
-        self._somebody |= outcome in (Outcome.ACCEPTED, Outcome.UNKNOWN)
-        self._report.requests += outcome is not Outcome.NOT_SENT
-        match outcome:
-            case Outcome.ACCEPTED:
-                refused = self._refused(request, body)
-                self._report.failed += refused
-                self._report.accepted += request.recipients - refused
-                self._report.add_dispatch(body)
-            case Outcome.NOT_SENT:
-                self._report.skipped += request.recipients
-            case Outcome.FAILED:
-                self._report.failed += request.recipients
-            case Outcome.UNKNOWN:
-                self._report.unknown += request.recipients
-        if error is not None:
-            text = self._without_names(error, request)
-            self._report.add_error(text)
-            self._stopped_by = self._stopped_by or text
+    def _stopped_by_earlier_doubt(self) -> bool:
+        if self.ledger is None:
+            return False
+        past, report = self.ledger.past, self.report
+        report.schedule_ids += past.schedule_ids
+        report.add_dispatch_ids(past.dispatch_ids)
+        if not past.doubtful_requests or self.policy.on_unknown != "fail":
+            return False
+        self.somebody = True
+        report.accepted = report.accepted_before = past.accepted
+        report.unknown, self.in_doubt = past.doubtful, past.doubtful_requests
+        report.add_error(EARLIER_DOUBT)
+        self.halt.now(EARLIER_DOUBT)
+        return True
+
+    async def _send_all(self, requests: Iterator[PlannedRequest]) -> None:
+        lanes = min(self._client.lanes, len(self.plan))
+        turns = Turns(lanes + max(1, int(lanes * AHEAD_PER_LANE)))
+        queue: asyncio.Queue[Ready | None] = asyncio.Queue()
+        async with asyncio.TaskGroup() as group:
+            for _ in range(lanes):
+                group.create_task(self._lane(queue, turns))
+            async with asyncio.TaskGroup() as claims:
+                for request in requests:
+                    await turns.take()
+                    if self.halt:
+                        break
+                    claim = self._claim_into(queue, turns, request)
+                    if self.ledger is None:
+                        await claim
+                    else:
+                        claims.create_task(claim)
+            for _ in range(lanes):
+                queue.put_nowait(None)
+
+    async def _claim_into(self, queue: asyncio.Queue[Ready | None], turns: Turns, request: PlannedRequest) -> None:
+        if ready := await self._claim(request):
+            queue.put_nowait(ready)
+        else:
+            # Nothing was begun: what is done already may be gone through quickly.
+            turns.give_back(grow=1)
+
+    async def _lane(self, queue: asyncio.Queue[Ready | None], turns: Turns) -> None:
+        while ready := await queue.get():
+            await self._send(ready)
+            turns.give_back(grow=turns.most)
+
+    async def _claim(self, request: PlannedRequest, *, take_doubt: bool = False) -> Ready | None:
+        """Have the intent written; give what is to be sent of a request, None for nothing."""
+        take_doubt |= self.policy.on_unknown == "resend"
+        try:
+            claim = await self._journal.intend(Intent(request, take_doubt))
+        except BrazeLedgerError as error:
+            self.halt.now(str(error))
+            return None
+        self._count_past(request, claim)
+        if claim.held:
+            self._held.append(self._part(request, claim.held))
+        if claim.doubt:
+            self._doubt(self._part(request, claim.doubt), claim.since, EARLIER_DOUBT)
+        return Ready(self._part(request, claim.free), claim.ticket) if claim.free else None
+
+    def _count_past(self, request: PlannedRequest, claim: Claim) -> None:
+        before = min(claim.accepted, request.recipients)
+        self.report.accepted += before
+        self.report.accepted_before += before
+        self.report.failed += min(claim.refused, request.recipients)
+        if claim.accepted or claim.refused:
+            self.somebody = True
+            self.broadcast_done |= not request.recipients
+
+    def _part(self, request: PlannedRequest, places: Sequence[int]) -> PlannedRequest:
+        return keep_people(self.plan.endpoint, request, places)
+
+    async def _send(self, ready: Ready) -> None:
+        request, began = ready.request, time.time()
+        sent = await self._sender.send(request.body)
+        self._count(request, sent)
+        self._settle(ready, sent)
+        if sent.outcome is Outcome.UNKNOWN:
+            self._doubts_in_a_row += 1
+            self._doubt(request, began, str(sent.error))
+
+    def _settle(self, ready: Ready, sent: Sent) -> None:
+        refused, _ = refusals(self.plan.endpoint, ready.request.body, sent.body)
+        ids = {name: str(sent.body[name]) for name in ("schedule_id", "dispatch_id") if sent.body.get(name)}
+        self._journal.settle(Settlement(ready.ticket, sent.outcome, refused, **ids))
+
+    def _count(self, request: PlannedRequest, sent: Sent) -> None:
+        """Bring an outcome into the report; those in doubt are counted where it is decided what becomes of them."""
+        report, people = self.report, request.recipients
+        self.somebody |= sent.outcome in (Outcome.ACCEPTED, Outcome.UNKNOWN)
+        report.requests += sent.outcome not in (Outcome.NOT_SENT, Outcome.REFUSED)
+        if isinstance(sent.error, BrazePausedError) and self.policy.allow_paused:
+            report.notices.append(sent.error.message)
+            self.paused = not self.halt
+            self.halt.now(sent.error.message)
+        elif sent.error is not None:
+            self._count_error(request, sent)
+        elif sent.outcome is Outcome.ACCEPTED:
+            refused, texts = refusals(self.plan.endpoint, request.body, sent.body)
+            report.failed += refused
+            report.accepted += people - refused
+            report.add_dispatch(sent.body)
+            for text in texts:
+                self._complain(text)
+            self.broadcast_done |= not people
+            self.answer = sent.body
+            self._doubts_in_a_row = 0
         if self._progress:
-            self._progress(self._report)
+            self._progress(self)
 
-    def _end_as_paused(self, request: PlannedRequest, error: BrazePausedError) -> None:
-        self._report.requests += 1
-        self._report.skipped += request.recipients
-        self._report.notices.append(error.message)
-        self._stopped_by = self._stopped_by or error.message
-        self._paused = True
-
-    async def _attempt(self, request: PlannedRequest) -> tuple[Outcome, dict[str, Any], BrazeError | None]:
-        """Try until the outcome is known; what was not sent is tried again, unless another request has failed."""
-        endpoint, error = self._plan.endpoint, None
-        wrapped = self._client.wrap(endpoint, request.body)
-        trouble, limit = 0, time.monotonic() + LONGEST_QUOTA_WAIT
-        for attempt in itertools.count(1):
-            await self._wait_for_quota()
-            if self._stopped_by:
-                break
-            try:
-                body = self._client.read(endpoint, await self._client.exchange(wrapped))
-                return Outcome.ACCEPTED, body, None
-            except BrazeError as caught:
-                error = caught
-            outcome = outcome_of(error)
-            trouble += not isinstance(error, BrazeRateLimitError)
-            if outcome is not Outcome.NOT_SENT or trouble >= MOST_TRIES or time.monotonic() > limit:
-                return outcome, {}, error
-            await self._back_off(error, attempt)
-        return Outcome.NOT_SENT, {}, error
-
-    async def _wait_for_quota(self) -> None:
-        while (seconds := self._open_from - time.monotonic()) > 0 and not self._stopped_by:
-            await asyncio.sleep(min(seconds, 1.0))
-
-    async def _back_off(self, error: BrazeError, attempt: int) -> None:
-        """Wait as long as Braze asks; a 429 holds all lanes back, since they draw on one quota."""
-        seconds = min(LONGEST_BACKOFF, 2.0**attempt / 4) * random.uniform(1.0, 1.5)  # noqa: S311
-        if isinstance(error, BrazeRateLimitError):
-            if error.retry_after is not None:
-                # Clocks differ: a reset that seems past must not become a hail of requests.
-                seconds = max(seconds, error.retry_after + random.uniform(0, 0.5))  # noqa: S311
-            if seconds > WORTH_A_LINE:
-                log.info("Braze's quota is used up: waiting %.0f s.", seconds)
-            self._open_from = max(self._open_from, time.monotonic() + seconds)
-        else:
-            await asyncio.sleep(seconds)
-
-    def _refused(self, request: PlannedRequest, body: Mapping[str, Any]) -> int:
-        """Count the recipients of an accepted request that Braze names as errors, and keep what it says of them."""
-        errors = body.get("errors") or []
-        errors = errors if isinstance(errors, list) else [errors]
-        if not errors:
-            return 0
-        people = self._names(request)
-        named = set()
-        for place, item in enumerate(errors):
-            index = item.get("index") if isinstance(item, dict) else None
-            known = isinstance(index, int) and 0 <= index < len(people)
-            named.add(index if known else f"error {place}")
-            whom = f" (recipient {identity_hash(people[cast('int', index)])})" if known else ""
-            text = _hide_recipients(mask(_text(item)), people)
-            self._report.add_error(f"Braze accepted the request, but said{whom}: {text}")
-        return min(len(named), request.recipients)
-
-    def _without_names(self, error: BrazeError, request: PlannedRequest) -> str:
-        said = getattr(error, "message", "")
-        return str(error).replace(said, _hide_recipients(said, self._names(request))) if said else str(error)
-
-    def _names(self, request: PlannedRequest) -> list[str]:
-        """Name the recipients of a request, in its order."""
-        people = people_of(self._plan.endpoint, request.body)
-        names = [next((person[key] for key in IDENTIFIERS if key in person), "") for person in people]
-        return [str(name["alias_name"] if isinstance(name, dict) else name) for name in names]
-
-    def _judge(self) -> None:
-        report, total = self._report, len(self._plan)
-        trouble = report.failed or report.unknown or report.errors
-        if not trouble and (self._paused or report.requests == total):
+    def _count_error(self, request: PlannedRequest, sent: Sent) -> None:
+        text = without_names(cast("BrazeError", sent.error), self.plan.endpoint, request.body)
+        if sent.outcome is Outcome.UNKNOWN:
+            log.warning("Request %s: %s", f"{request.place + 1:,}", text)
             return
-        if not self._somebody:
-            raise BrazeNobodyMessagedError(f"Nobody was messaged ({report}). {self._stopped_by}", report.as_dict())
-        lines = [f"Not everybody got through ({report})."]
-        if self._stopped_by:
-            lines.append(f"Sending stopped after {report.requests:,} of {total:,} requests: {self._stopped_by}")
+        self.cause = self.cause or sent.error
+        self.report.failed += request.recipients * (sent.outcome is Outcome.FAILED)
+        self._complain(text)
+        self.halt.now(text)
+
+    def _complain(self, text: str) -> None:
+        self.complaints += 1
+        self.report.add_error(text)
+
+    def _doubt(self, request: PlannedRequest, since: float, reason: str) -> None:
+        """Decide what becomes of recipients who may or may not have been messaged."""
+        self.somebody = True
+        if self.policy.on_unknown == "reconcile":
+            self._doubts.append(Doubt(request, since, reason))
         else:
-            lines += report.errors[:3]
-        if report.unknown:
-            lines.append(
-                f"{report.unknown:,} recipients are in doubt: they may have been messaged or not. Look into the "
-                "campaign's analytics or the users' profiles in Braze before you send to them again."
-            )
-        raise BrazeDeliveryError("\n".join(lines), report.as_dict())
+            self._leave_in_doubt(request, reason)
+        if self.policy.on_unknown in ("fail", "resend"):
+            self.halt.now(reason)
+        elif self._doubts_in_a_row >= max(LEAST_DOUBTS, self._client.lanes):
+            self.halt.now(f"{self._doubts_in_a_row} answers in a row were lost, the last one: {reason}")
 
+    def _leave_in_doubt(self, request: PlannedRequest, reason: str) -> None:
+        self.report.unknown += request.recipients
+        self.report.add_error(reason)
+        self.in_doubt += 1
+        if self.in_doubt <= MOST_DOUBTS_NAMED:
+            hashes = ", ".join(map(identity_hash, names_of(self.plan.endpoint, request.body)))
+            log.warning("Request %s is in doubt, it went to: %s", f"{request.place + 1:,}", hashes or "a broadcast")
 
-def _hide_recipients(text: str, names: list[str]) -> str:
-    """Put hashes where a text names recipients of the request."""
-    for name in names:
-        # Shorter ones would be found in any number.
-        if len(name) >= 3 and name in text:
-            text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", f"<recipient {identity_hash(name)}>", text)
-    return text
+    async def _send_held(self) -> None:
+        """Look again at those whom another worker had under way, until it is known what became of them."""
+        while self._held and not self.halt:
+            await self.halt.sleep(HELD_SECONDS)
+            held, self._held = self._held, []
+            for request in held:
+                if ready := await self._claim(request):
+                    await self._send(ready)
 
+    async def _reconcile(self) -> None:
+        """Ask Braze about those in doubt, and send to those who did not get it."""
+        reconciler = Reconciler(self._client, self.plan, self.halt, self.policy.settling_time)
+        for _ in range(MOST_ROUNDS):
+            doubts, self._doubts = self._doubts, []
+            for doubt in doubts:
+                await self._resolve(reconciler, doubt)
+        for doubt in self._doubts:
+            self._leave_in_doubt(doubt.request, doubt.reason)
 
-def _text(item: Any) -> str:
-    return item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)
+    async def _resolve(self, reconciler: Reconciler, doubt: Doubt) -> None:
+        ready = None if self.halt else await self._claim(doubt.request, take_doubt=True)
+        if ready is None:
+            if self.halt:
+                self._leave_in_doubt(doubt.request, doubt.reason)
+            return
+        request, since = ready.request, doubt.since
+        got = await reconciler.received(request, since)
+        if got is None:
+            self._settle(ready, NOTHING_SENT)
+            self._leave_in_doubt(request, doubt.reason)
+            return
+        missing = [place for place in range(request.people) if place not in got]
+        if not missing:
+            self.report.accepted += len(got)
+            self._settle(ready, Sent(Outcome.ACCEPTED, {}, None))
+            return
+        rest = self._part(request, missing)
+        sent = await self._sender.send(rest.body)
+        self._count(rest, sent)
+        self._settle(ready, sent)
+        if sent.outcome is Outcome.UNKNOWN:
+            self._doubts.append(Doubt(request, since, str(sent.error)))
+        else:
+            self.report.accepted += len(got)

@@ -6,6 +6,7 @@
     ├── BrazeAudienceError    the audience cannot be read or sent as it is; nothing was sent
     ├── BrazeLedgerError      the ledger cannot be read or written, or another try has taken over
     └── BrazeDeliveryError    sending stopped; ``report`` says how many got through
+        ├── DeliveryPausedError         the quota is used up: it is to go on in ``resume_after`` seconds
         ├── BrazeResumableError         the ledger knows who got it: the task may be run again, for the others
         └── BrazeNobodyMessagedError    it stopped before anybody was messaged: the task may be run again
 """
@@ -43,3 +44,14 @@ class BrazeResumableError(BrazeDeliveryError):
 
 class BrazeNobodyMessagedError(BrazeDeliveryError):
     """Sending stopped before Braze took a single request: the same may be tried again."""
+
+
+class DeliveryPausedError(BrazeDeliveryError):
+    """Nothing went wrong, but the wait is longer than a worker should be kept for.
+
+    :param resume_after: seconds after which the same task should go on.
+    """
+
+    def __init__(self, message: str, report: dict[str, Any], resume_after: float) -> None:
+        self.resume_after = resume_after
+        super().__init__(message, report)

@@ -56,6 +56,8 @@ class Past:
 
     :param began: when the delivery began, ISO 8601; None where nothing was sent yet.
     :param cleared: whether somebody cleared the task since.
+    :param accepted: how many recipients Braze took on.
+    :param accepted_requests: in how many requests.
     :param doubtful_requests: how many of its requests are in doubt.
     :param doubtful: how many recipients these have.
     :param schedule_ids: of its accepted requests, all of them.
@@ -64,6 +66,8 @@ class Past:
 
     began: str | None = None
     cleared: bool = False
+    accepted: int = 0
+    accepted_requests: int = 0
     doubtful_requests: int = 0
     doubtful: int = 0
     schedule_ids: list[str] = field(default_factory=list)
@@ -92,7 +96,7 @@ class Claim:
     :param accepted: how many Braze took on before.
     :param refused: how many Braze refused by name before, in a request that it took on.
     :param doubt: places of the recipients in doubt.
-    :param since: when the first intent for those in doubt was written, in epoch seconds. A doubt that was taken keeps it.
+    :param since: when the first intent for those in doubt was written, in epoch seconds; a taken doubt keeps it.
     :param held: places of the recipients whom another worker has under way at this moment.
     """
 

@@ -12,30 +12,48 @@ import json
 import tempfile
 from array import array
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from hashlib import sha256
+from itertools import compress
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from airflow_provider_braze.api.client import check_body_size, encode, find_endpoint, validate
+from airflow_provider_braze.api.client import check_body_size, encode, fill_path, find_endpoint, validate
 from airflow_provider_braze.api.errors import BrazeConfigurationError
 from airflow_provider_braze.api.models.common import BODY_BYTES
-from airflow_provider_braze.delivery.batch import batches, name_of
+from airflow_provider_braze.delivery.batch import Batch, batches, name_of
 from airflow_provider_braze.delivery.bodies import body_writer
 from airflow_provider_braze.delivery.errors import BrazeAudienceError
 from airflow_provider_braze.delivery.report import Report
+from airflow_provider_braze.delivery.staging import stage
 
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from airflow_provider_braze.api.staging import StagingList
     from airflow_provider_braze.delivery.audience import Audience
 
 _BUFFER = 1 << 18
+_PROGRAMS = ("campaign_id", "canvas_id")
 
 
 class PlannedRequest(NamedTuple):
-    """One request, ready to go."""
+    """One request, ready to go.
+
+    :param place: its number in the plan, from 0.
+    :param body: ready to be posted.
+    :param recipients: how many it names; 0 for one without recipients, such as a broadcast.
+    :param digest: tells its recipients from any others, whatever else the body says.
+    """
 
     place: int
     body: bytes
     recipients: int
+    digest: int = 0
+
+    @property
+    def people(self) -> int:
+        """How many places it has in a ledger: a broadcast counts as a single recipient."""
+        return max(1, self.recipients)
 
     def __repr__(self) -> str:
         return f"<request {self.place} for {self.recipients} recipients>"
@@ -44,11 +62,15 @@ class PlannedRequest(NamedTuple):
 class Plan:
     """Requests in the order in which they go out; iterate over it once, then close it.
 
+    ``target`` names what it sends: the endpoint, with the campaign or Canvas.
+
     :param endpoint: key of ``ENDPOINTS``.
     :param payload: the fields that all requests share.
     :param audience: who is to be messaged; None for a single request without recipients.
+    :param max_recipients: how many recipients there may be at most.
     :param max_invalid: how many rows may be refused before nothing is sent at all.
     :param allow_empty: whether an audience without anybody is fine.
+    :param staging: the only people who may be messaged, None for anybody.
     :raises BrazeValidationError: the shared fields break a rule.
     :raises BrazeAudienceError: the audience cannot be sent as it is.
     """
@@ -59,20 +81,27 @@ class Plan:
         payload: Mapping[str, Any],
         audience: Audience | None,
         *,
+        max_recipients: int | None = None,
         max_invalid: int = 0,
         allow_empty: bool = False,
+        staging: StagingList | None = None,
     ) -> None:
-        self.endpoint = find_endpoint(endpoint)
+        row = find_endpoint(endpoint)
+        path, self._payload = fill_path(row, payload)
+        self.endpoint = replace(row, path=path)
         self.report = Report()
-        self._payload = payload
+        self.payload = payload
+        self.target = " ".join(str(part) for part in (endpoint, *map(payload.get, _PROGRAMS)) if part)
+        self._max_recipients = max_recipients
         self._file = tempfile.TemporaryFile(buffering=_BUFFER)  # noqa: SIM115 (closed by close)
         self._sizes = array("L")
         self._people = array("H")
+        self._digests = array("Q")
         try:
             if audience is None:
-                self._append(encode(self.endpoint, validate(self.endpoint, payload)), 0)
+                self._append_single(staging)
             else:
-                self._read(audience)
+                self._read(stage(audience, staging, self.endpoint))
                 self._judge(max_invalid, allow_empty)
         except BaseException:
             self.close()
@@ -83,8 +112,8 @@ class Plan:
 
     def __iter__(self) -> Iterator[PlannedRequest]:
         self._file.seek(0)
-        for place, (size, people) in enumerate(zip(self._sizes, self._people, strict=True)):
-            yield PlannedRequest(place, self._file.read(size), people)
+        for place, (size, people, digest) in enumerate(zip(self._sizes, self._people, self._digests, strict=True)):
+            yield PlannedRequest(place, self._file.read(size), people, digest)
 
     def __enter__(self) -> Self:
         return self
@@ -98,10 +127,27 @@ class Plan:
         """Delete the file."""
         self._file.close()
 
-    def _append(self, body: bytes, people: int) -> None:
+    def digest(self, place: int) -> int | None:
+        """Give the digest of the request at a place, None where the plan has none."""
+        return self._digests[place] if place < len(self) else None
+
+    def recipients(self, place: int) -> int:
+        """Count the recipients of the request at a place."""
+        return self._people[place]
+
+    def _append(self, body: bytes, identities: list[str]) -> None:
         self._file.write(check_body_size(self.endpoint, body))
         self._sizes.append(len(body))
-        self._people.append(people)
+        self._people.append(len(identities))
+        names = "\0".join(identities).encode(errors="surrogatepass")
+        self._digests.append(int.from_bytes(sha256(names).digest()[:8], "big"))
+
+    def _append_single(self, staging: StagingList | None) -> None:
+        body = dict(self._payload)
+        validate(self.endpoint, body)
+        if staging is not None:
+            body = staging.admit(self.endpoint, body)
+        self._append(encode(self.endpoint, validate(self.endpoint, body)), [])
 
     def _read(self, audience: Audience) -> None:
         endpoint = self.endpoint
@@ -109,23 +155,34 @@ class Plan:
             raise BrazeConfigurationError(f"{endpoint.name} takes no recipients.")
         write: Callable[[list[bytes]], bytes] | None = None
         for batch in batches(audience.recipients(endpoint.values_field), endpoint, self.report):
-            write = write or body_writer(endpoint, self._payload, batch[0])
+            write = write or body_writer(endpoint, self._payload, batch.texts[0])
             self._append_batch(write, batch)
+            self._refuse_too_many()
 
-    def _append_batch(self, write: Callable[[list[bytes]], bytes], batch: list[bytes]) -> None:
+    def _refuse_too_many(self) -> None:
+        report, most = self.report, self._max_recipients
+        if most is not None and report.recipients - report.duplicates - report.invalid > most:
+            raise BrazeAudienceError(
+                f"The audience has more than the {most:,} recipients that max_recipients allows: nothing was sent. If "
+                "they are all meant, raise it."
+            )
+
+    def _append_batch(self, write: Callable[[list[bytes]], bytes], batch: Batch) -> None:
         """Append a request, or several where large attributes make one too large."""
-        body = write(batch)
+        body = write(batch.texts)
         if len(body) <= BODY_BYTES:
-            self._append(body, len(batch))
+            self._append(body, batch.identities)
             return
         room = BODY_BYTES - len(write([]))
-        for text in (text for text in batch if len(text) > room):
+        for text in (text for text in batch.texts if len(text) > room):
             problem = f"has {len(text)} bytes, which leaves no room in a request of {BODY_BYTES} (4 MB)"
             self.report.refuse(f"recipient {name_of(json.loads(text))}", [problem])
-        batch = [text for text in batch if len(text) <= room]
-        half = (len(batch) + 1) // 2
-        for part in (batch[:half], batch[half:]) if len(write(batch)) > BODY_BYTES else (batch,):
-            if part:
+        fits = [len(text) <= room for text in batch.texts]
+        batch = Batch(list(compress(batch.identities, fits)), list(compress(batch.texts, fits)))
+        half = (len(batch.texts) + 1) // 2
+        halves = (slice(half), slice(half, None)) if len(write(batch.texts)) > BODY_BYTES else (slice(None),)
+        for part in map(batch.part, halves):
+            if part.texts:
                 self._append_batch(write, part)
 
     def _judge(self, max_invalid: int, allow_empty: bool) -> None:

@@ -21,8 +21,10 @@ class Report:
     :param duplicates: rows merged into an earlier one of the same recipient.
     :param invalid: rows refused here, see ``invalid_reasons``.
     :param skipped: recipients that no request was made for, because sending stopped before.
-    :param requests: requests that Braze answered or may have received, repeats not counted.
-    :param accepted: recipients that Braze took on; that says neither delivered nor that the user exists.
+    :param requests: requests of this try that Braze answered or may have received, repeats not counted.
+    :param accepted: recipients that Braze took on, now or in an earlier try; that says neither delivered nor that the
+        user exists.
+    :param accepted_before: how many of these the ledger knew already, so that nothing was sent to them now.
     :param failed: recipients that Braze refused.
     :param schedule_ids: what update and delete take, one per request.
     :param notices: what Braze said of a campaign or Canvas that is paused or archived.
@@ -35,6 +37,7 @@ class Report:
     skipped: int = 0
     requests: int = 0
     accepted: int = 0
+    accepted_before: int = 0
     failed: int = 0
     unknown: int = 0
     invalid_reasons: dict[str, int] = field(default_factory=dict)
@@ -73,11 +76,14 @@ class Report:
         self.send_id = body.get("send_id") or self.send_id
         if schedule_id := body.get("schedule_id"):
             self.schedule_ids.append(schedule_id)
-        dispatch_id = body.get("dispatch_id")
-        if dispatch_id and len(self.dispatch_ids) < MOST_IDS:
-            self.dispatch_ids.append(dispatch_id)
-        elif dispatch_id:
-            self.dispatch_ids_left_out += 1
+        if dispatch_id := body.get("dispatch_id"):
+            self.add_dispatch_ids([dispatch_id])
+
+    def add_dispatch_ids(self, known: list[str]) -> None:
+        """Keep dispatch ids, up to a bound."""
+        room = MOST_IDS - len(self.dispatch_ids)
+        self.dispatch_ids += known[:room]
+        self.dispatch_ids_left_out += len(known[room:])
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for XCom; no recipient is in it."""
@@ -90,6 +96,7 @@ class Report:
             "invalid": self.invalid,
             "requests": self.requests,
             "accepted": self.accepted,
+            "of these before": self.accepted_before,
             "refused by Braze": self.failed,
             "in doubt": self.unknown,
             "not attempted": self.skipped,

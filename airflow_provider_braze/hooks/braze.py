@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import cached_property
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import httpx
 
     from airflow_provider_braze.api.client import AsyncBrazeClient, BrazeClient
+    from airflow_provider_braze.hooks.settings import Settings
 
 TEST_SECONDS = 10.0
 PAGE_ITEMS = 100
@@ -28,8 +30,19 @@ class BrazeHook(BaseHook):
         BrazeHook().call("campaigns_list", {"page": 0})
 
     The connection: ``host`` is the REST endpoint (``rest.iad-01.braze.com``, with or without a scheme), ``password``
-    the REST API key. Extra: ``timeout`` (seconds one request may take, 30 by default) and ``lanes`` (requests of one
-    delivery under way at once, 16 by default).
+    the REST API key. All extras are optional:
+
+    - ``timeout``: seconds one request may take, 30 by default.
+    - ``lanes``: requests of one delivery under way at once, 16 by default.
+    - ``max_requests_per_second``: how fast a delivery may become, at most.
+    - ``quota_reserve``: what a delivery leaves of the hour's quota for others, 0.02 by default; below 1 it is a share,
+      else a number of requests.
+    - ``test_recipients``: the only people whom this connection may message, as a JSON list or a text separated by
+      commas, of external user ids and e-mail addresses. ``test_recipients_others`` says what happens to messages for
+      others: ``refuse`` (the default) or ``rewrite``, so that test recipients get them instead.
+    - ``workspace``: a name for the workspace that the key belongs to; ``workspace_campaign_id``: API identifier of a
+      campaign that only this workspace has. See :meth:`check_workspace`.
+    - ``dashboard_url``: where the task's link to Braze leads; see :mod:`airflow_provider_braze.links`.
 
     :param braze_conn_id: Airflow connection of type ``braze``.
     :param transport: an ``httpx`` transport to use for single calls instead of the network.
@@ -52,11 +65,33 @@ class BrazeHook(BaseHook):
         self.braze_conn_id = braze_conn_id
         self._transport = transport
         self._async_transport = async_transport
+        self._knows_workspace = False
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
         """Describe the connection form to Airflow 3.1, which does not read it off the provider's metadata."""
         return {key.replace("-", "_"): value for key, value in UI_FIELD_BEHAVIOUR.items()}
+
+    @cached_property
+    def settings(self) -> Settings:
+        """What the connection says, read once.
+
+        :raises BrazeConfigurationError: the connection is missing, or an extra is not what it should be.
+        """
+        from airflow.providers.common.compat.sdk import AirflowNotFoundException
+
+        from airflow_provider_braze.api.errors import BrazeConfigurationError
+        from airflow_provider_braze.hooks.errors import airflow_errors
+        from airflow_provider_braze.hooks.settings import read_settings
+
+        with airflow_errors():
+            try:
+                return read_settings(self.get_connection(self.braze_conn_id))
+            except AirflowNotFoundException:
+                raise BrazeConfigurationError(
+                    f"There is no connection {self.braze_conn_id!r}: make one of type Braze under Admin > Connections, "
+                    "with the REST endpoint as host and the REST API key as password."
+                ) from None
 
     def get_conn(self) -> BrazeClient:
         """Make a client for single calls.
@@ -67,9 +102,9 @@ class BrazeHook(BaseHook):
         from airflow_provider_braze.hooks.errors import airflow_errors
 
         with airflow_errors():
-            settings = self._settings()
+            known = self.settings
             return BrazeClient(
-                settings["host"], settings["key"], timeout=settings["timeout"], transport=self._transport
+                known.host, known.key, timeout=known.timeout, transport=self._transport, staging=known.staging
             )
 
     def get_async_conn(self) -> AsyncBrazeClient:
@@ -78,13 +113,59 @@ class BrazeHook(BaseHook):
         from airflow_provider_braze.hooks.errors import airflow_errors
 
         with airflow_errors():
-            settings = self._settings()
+            known = self.settings
             return AsyncBrazeClient(
-                settings["host"],
-                settings["key"],
-                lanes=settings["lanes"],
-                timeout=settings["timeout"],
+                known.host,
+                known.key,
+                lanes=known.lanes,
+                timeout=known.timeout,
                 transport=self._async_transport,
+                staging=known.staging,
+            )
+
+    def check_workspace(self, expected: str | None = None) -> None:
+        """Make sure that the key is of the workspace that is meant, before anything is sent with it.
+
+        A name proves little, since a key says nothing of where it belongs. With ``workspace_campaign_id`` Braze is
+        asked, once for each hook, for that campaign: a key of another workspace does not know it.
+
+        :param expected: name of the workspace that the caller is made for; None where any will do.
+        :raises BrazeConfigurationError: the connection or its key is of another workspace; nothing was sent.
+        """
+        from airflow_provider_braze.api.errors import BrazeConfigurationError
+        from airflow_provider_braze.hooks.errors import airflow_errors
+
+        with airflow_errors():
+            known = self.settings
+            if expected is not None and expected != known.workspace:
+                whose = f"for {known.workspace!r}" if known.workspace else "for none that its extra 'workspace' names"
+                raise BrazeConfigurationError(
+                    f"This task is for workspace {expected!r}, connection {self.braze_conn_id!r} is {whose}; nothing "
+                    "was sent. Use the connection of that workspace, or correct the connection's extra 'workspace'."
+                )
+            if known.workspace_campaign_id and not self._knows_workspace:
+                self._ask_for_campaign(known.workspace_campaign_id, known.workspace)
+                self._knows_workspace = True
+
+    def _ask_for_campaign(self, campaign_id: str, workspace: str | None) -> None:
+        from airflow_provider_braze.api import errors
+
+        try:
+            is_known = bool(self.campaign_details(campaign_id).get("name"))
+            said = ""
+        except (errors.BrazeUnauthorizedError, errors.BrazeForbiddenError) as error:
+            raise errors.BrazeConfigurationError(
+                f"The key of connection {self.braze_conn_id!r} may not read campaign {campaign_id!r}, the connection's "
+                "extra 'workspace_campaign_id', so that it cannot be told whose key it is: nothing was sent. The key "
+                f"needs the permission campaigns.details. {error}"
+            ) from None
+        except (errors.BrazeBadRequestError, errors.BrazeNotFoundError, errors.BrazeNotSentError) as error:
+            is_known, said = False, f" {error}"
+        if not is_known:
+            whose = f"workspace {workspace!r}" if workspace else "the workspace that the connection is for"
+            raise errors.BrazeConfigurationError(
+                f"The key of connection {self.braze_conn_id!r} is not of {whose}: it does not know campaign "
+                f"{campaign_id!r}, the connection's extra 'workspace_campaign_id'. Nothing was sent.{said}"
             )
 
     def call(self, endpoint: str, payload: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -164,40 +245,15 @@ class BrazeHook(BaseHook):
         from airflow_provider_braze.hooks.verdict import NOT_BRAZE, verdict
 
         try:
-            settings = self._settings()
-            seconds = min(TEST_SECONDS, settings["timeout"])
-            client = BrazeClient(settings["host"], settings["key"], timeout=seconds, transport=self._transport)
+            known = self.settings
+            seconds = min(TEST_SECONDS, known.timeout)
+            client = BrazeClient(known.host, known.key, timeout=seconds, transport=self._transport)
             campaigns = client.call("campaigns_list", {"page": 0}).get("campaigns")
         except BrazeError as error:
             return False, verdict(error)
         if not isinstance(campaigns, list):
             return False, NOT_BRAZE
         return True, f"Connected: Braze accepts the key and lists {len(campaigns)} campaigns on the first page."
-
-    def _settings(self) -> dict[str, Any]:
-        """Read the connection."""
-        from airflow.providers.common.compat.sdk import AirflowNotFoundException
-
-        from airflow_provider_braze.api.client import DEFAULT_LANES, DEFAULT_TIMEOUT
-        from airflow_provider_braze.api.errors import BrazeConfigurationError
-
-        try:
-            connection = self.get_connection(self.braze_conn_id)
-        except AirflowNotFoundException:
-            raise BrazeConfigurationError(
-                f"There is no connection {self.braze_conn_id!r}: make one of type Braze under Admin > Connections, "
-                "with the REST endpoint as host and the REST API key as password."
-            ) from None
-        extra = connection.extra_dejson
-        host = connection.host or ""
-        if connection.schema and "://" not in host:
-            host = f"{connection.schema}://{host}"
-        return {
-            "host": f"{host}:{connection.port}" if connection.port else host,
-            "key": connection.password or "",
-            "timeout": _number(extra, "timeout", DEFAULT_TIMEOUT, 1, 600),
-            "lanes": int(_number(extra, "lanes", DEFAULT_LANES, 1, 256)),
-        }
 
 
 def _may_be_repeated(endpoint: str, payload: Mapping[str, Any] | None) -> bool:
@@ -207,20 +263,3 @@ def _may_be_repeated(endpoint: str, payload: Mapping[str, Any] | None) -> bool:
         # Braze sends the same external_send_id once within 24 hours.
         return bool((payload or {}).get("external_send_id"))
     return endpoint in ENDPOINTS and ENDPOINTS[endpoint].repeatable
-
-
-def _number(extra: Mapping[str, Any], name: str, default: float, least: float, most: float) -> float:
-    from airflow_provider_braze.api.errors import BrazeConfigurationError
-
-    value = extra.get(name)
-    if value in (None, ""):
-        return default
-    try:
-        number = float("nan" if isinstance(value, bool) else value)
-    except (TypeError, ValueError):
-        number = float("nan")
-    if not least <= number <= most or (isinstance(default, int) and number != int(number)):
-        raise BrazeConfigurationError(
-            f"The connection's extra {name!r} must be a number from {least} to {most}, it is {value!r}."
-        )
-    return number

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_braze.operators.base import NOT_GIVEN, BrazeSendOperator
+from airflow_provider_braze.operators.people import NOT_GIVEN, BrazeSendOperator
 
 if TYPE_CHECKING:
     from airflow_provider_braze.delivery.audience import Audience
@@ -41,6 +41,7 @@ class CampaignOperator(BrazeSendOperator):
         self.campaign_id = campaign_id
         self.trigger_properties = trigger_properties
         self.send_id = send_id
+        self.check_reconcile(campaign_id)
 
 
 class CanvasOperator(BrazeSendOperator):
@@ -58,6 +59,7 @@ class CanvasOperator(BrazeSendOperator):
         super().__init__(**kwargs)
         self.canvas_id = canvas_id
         self.context = context
+        self.check_reconcile(canvas_id)
 
 
 class UsersOperator(BrazeSendOperator):
@@ -119,3 +121,4 @@ class MessagesOperator(UsersOperator):
         self.campaign_id = campaign_id
         self.send_id = send_id
         self.recipient_subscription_state = recipient_subscription_state
+        self.check_reconcile(campaign_id)

@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from airflow_provider_braze.operators.addressed import UsersOperator
-from airflow_provider_braze.operators.base import BrazeCallOperator
+from airflow_provider_braze.operators.base import BrazeCallOperator, GuardedCall
 
 
-class BrazeUpdateLiveActivityOperator(BrazeCallOperator):
+class BrazeUpdateLiveActivityOperator(GuardedCall, BrazeCallOperator):
     """Change what a live activity shows, or end it. The same update twice changes nothing more.
 
     Rules: https://www.braze.com/docs/api/endpoints/messaging/live_activity/update/.
@@ -31,7 +31,7 @@ class BrazeUpdateLiveActivityOperator(BrazeCallOperator):
         *("dismissal_date", "stale_date", "notification"),
     )
     template_fields: Sequence[str] = (
-        *BrazeCallOperator.template_fields,
+        *GuardedCall.template_fields,
         *("app_id", "activity_id", "content_state", "dismissal_date", "stale_date", "notification"),
     )
 
@@ -104,6 +104,7 @@ class BrazeStartLiveActivityOperator(UsersOperator):
         self.notification = notification
         self.stale_date = stale_date
         self.custom_audience = custom_audience
+        self.check_reconcile()
 
     def is_broadcast(self) -> bool:
         """Tell whether a segment or an audience is meant; Braze has no ``broadcast`` field here."""

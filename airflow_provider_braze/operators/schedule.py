@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from airflow_provider_braze.operators.addressed import CampaignOperator, CanvasOperator, MessagesOperator
-from airflow_provider_braze.operators.base import BrazeCallOperator
+from airflow_provider_braze.operators.base import BrazeCallOperator, GuardedCall
 from airflow_provider_braze.operators.scheduled import ByScheduleId, OfCampaign, OfCanvas, Scheduled
 
 
@@ -51,7 +51,7 @@ class BrazeScheduleMessagesOperator(Scheduled, MessagesOperator):
         self.override_messaging_limits = override_messaging_limits
 
 
-class BrazeUpdateScheduledCampaignOperator(Scheduled, OfCampaign):
+class BrazeUpdateScheduledCampaignOperator(GuardedCall, Scheduled, OfCampaign):
     """Give scheduled campaigns another time. The new schedule replaces the old one, its flags too.
 
     Rules:
@@ -60,10 +60,10 @@ class BrazeUpdateScheduledCampaignOperator(Scheduled, OfCampaign):
     """
 
     endpoint = "campaigns_trigger_schedule_update"
-    template_fields: Sequence[str] = (*OfCampaign.template_fields, "schedule")
+    template_fields: Sequence[str] = (*GuardedCall.template_fields, *OfCampaign.template_fields[1:], "schedule")
 
 
-class BrazeUpdateScheduledCanvasOperator(Scheduled, OfCanvas):
+class BrazeUpdateScheduledCanvasOperator(GuardedCall, Scheduled, OfCanvas):
     """Give scheduled Canvas entries another time. The new schedule replaces the old one, its flags too.
 
     Rules: https://www.braze.com/docs/api/endpoints/messaging/schedule_messages/post_update_scheduled_triggered_canvases/.
@@ -71,10 +71,10 @@ class BrazeUpdateScheduledCanvasOperator(Scheduled, OfCanvas):
     """
 
     endpoint = "canvas_trigger_schedule_update"
-    template_fields: Sequence[str] = (*OfCanvas.template_fields, "schedule")
+    template_fields: Sequence[str] = (*GuardedCall.template_fields, *OfCanvas.template_fields[1:], "schedule")
 
 
-class BrazeUpdateScheduledMessagesOperator(Scheduled, ByScheduleId):
+class BrazeUpdateScheduledMessagesOperator(GuardedCall, Scheduled, ByScheduleId):
     """Change the time or the content of scheduled messages; whom they go to cannot be changed.
 
     Rules: https://www.braze.com/docs/api/endpoints/messaging/schedule_messages/post_update_scheduled_messages/.
@@ -85,7 +85,11 @@ class BrazeUpdateScheduledMessagesOperator(Scheduled, ByScheduleId):
 
     endpoint = "messages_schedule_update"
     payload_fields = ("messages",)
-    template_fields: Sequence[str] = (*ByScheduleId.template_fields, "schedule", "messages")
+    template_fields: Sequence[str] = (
+        *GuardedCall.template_fields,
+        *ByScheduleId.template_fields[1:],
+        *("schedule", "messages"),
+    )
 
     def __init__(self, *, messages: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)

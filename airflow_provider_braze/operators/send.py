@@ -5,13 +5,25 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_braze.operators.addressed import CampaignOperator, CanvasOperator, MessagesOperator
-from airflow_provider_braze.operators.base import BrazeBaseOperator, BrazeCallOperator
+from airflow_provider_braze.operators.base import BrazeCallOperator
+from airflow_provider_braze.operators.delivering import BrazeDeliveryOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_provider_braze.delivery.engine import Delivery
+    from airflow_provider_braze.delivery.ledger import OpenLedger
+    from airflow_provider_braze.delivery.plan import Plan
+    from airflow_provider_braze.delivery.policy import Policy
+
+# Braze remembers an external_send_id for 24 hours; an hour is left for clocks and queues.
+KNOWN_TO_BRAZE = timedelta(hours=23)
 
 
 class BrazeSendCampaignOperator(CampaignOperator):
@@ -91,11 +103,11 @@ class BrazeCreateSendIdOperator(BrazeCallOperator):
         self.send_id = send_id
 
 
-class BrazeSendTransactionalEmailOperator(BrazeBaseOperator):
+class BrazeSendTransactionalEmailOperator(BrazeDeliveryOperator):
     """Send one transactional e-mail; returns Braze's ``dispatch_id`` and ``status``.
 
     Braze sends the same ``external_send_id`` once within 24 hours. It is derived from the task's run where none is
-    given, so that retries and clears of the task within that time send nothing twice.
+    given, so that within that time an e-mail in doubt is sent again safely; the ledger covers the time after it.
 
     Rules: https://www.braze.com/docs/api/endpoints/messaging/send_messages/post_send_transactional_message/.
     The key needs the permission ``transactional.send``.
@@ -108,7 +120,7 @@ class BrazeSendTransactionalEmailOperator(BrazeBaseOperator):
 
     endpoint = "transactional_send"
     payload_fields = ("campaign_id", "recipient", "trigger_properties", "external_send_id")
-    template_fields: Sequence[str] = (*BrazeBaseOperator.template_fields, *payload_fields)
+    template_fields: Sequence[str] = (*BrazeDeliveryOperator.template_fields, *payload_fields)
 
     def __init__(
         self,
@@ -120,28 +132,54 @@ class BrazeSendTransactionalEmailOperator(BrazeBaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if self.on_unknown == "reconcile":
+            raise ValueError("on_unknown='reconcile' is not needed here: Braze sends an external_send_id only once.")
         self.campaign_id = campaign_id
         self.recipient = recipient
         self.trigger_properties = trigger_properties
         self.external_send_id = external_send_id
 
-    def execute(self, context: Context) -> dict[str, Any]:
-        """Send, and return Braze's answer as a plain dict."""
-        from airflow_provider_braze.api.errors import BrazeBadRequestError
+    def make_plan(self, context: Context) -> Plan:
+        """Make the one request."""
+        from airflow_provider_braze.delivery.plan import Plan
 
-        payload = self.payload
-        payload.setdefault(
-            "external_send_id", run_key(context, self.campaign_id, self.recipient) if "ti" in context else None
-        )
+        key = run_key(context, self.campaign_id, self.recipient) if "ti" in context else None
+        payload = {"external_send_id": key} | self.payload
+        return Plan(self.endpoint, payload, None, staging=self.hook.settings.staging)
+
+    def policy(self, ledger: OpenLedger | None) -> Policy:
+        """Repeat what is in doubt while Braze still knows the id."""
+        wishes, began = super().policy(ledger), ledger.past.began if ledger else None
+        age = datetime.now(UTC) - datetime.fromisoformat(began) if began else timedelta()
+        if age >= KNOWN_TO_BRAZE:
+            return wishes
+        return replace(wishes, on_unknown="resend", idempotent=True, repeat_is_refused=self.external_send_id is None)
+
+    def open_ledger(self, plan: Plan, context: Context) -> AbstractContextManager[OpenLedger | None]:
+        """Do without a ledger while Braze still knows the id."""
+        due = getattr(context.get("dag_run"), "run_after", None)
+        known = due is None or datetime.now(UTC) - due < KNOWN_TO_BRAZE
+        if known and self.ledger is None and not context.get("task_state_store"):
+            return nullcontext()
+        return super().open_ledger(plan, context)
+
+    def execute(self, context: Context) -> Any:
+        """Send, and return Braze's answer as a plain dict."""
+        from airflow_provider_braze.api.errors import BrazeError
+        from airflow_provider_braze.delivery.errors import BrazeNobodyMessagedError
+        from airflow_provider_braze.hooks.errors import airflow_errors
+
         try:
-            return self.hook.call(self.endpoint, payload)
-        except BrazeBadRequestError as error:
-            # The page promises this text for a repeat, but no status code.
-            own_key = self.external_send_id is not None
-            if own_key or not all(word in error.message for word in ("already", "queued")):
-                raise
-            self.log.info("Braze has this external_send_id already, nothing was sent again: %s", error.message)
-            return {"status": "already sent", "metadata": {"external_send_id": payload["external_send_id"]}}
+            return super().execute(context)
+        except BrazeNobodyMessagedError as error:
+            # There is only one request: its own error says it better.
+            with airflow_errors():
+                raise error.__cause__ if isinstance(error.__cause__, BrazeError) else error from None
+
+    def result(self, delivery: Delivery) -> dict[str, Any]:
+        """Give Braze's answer as a plain dict."""
+        known = {"metadata": {"external_send_id": delivery.plan.payload["external_send_id"]}}
+        return known | (delivery.answer or {"status": "already sent"})
 
 
 def run_key(context: Context, campaign_id: str, recipient: Mapping[str, Any]) -> str:

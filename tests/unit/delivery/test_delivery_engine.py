@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from airflow_provider_braze.api.client import AsyncBrazeClient
 from airflow_provider_braze.api.errors import identity_hash
 from airflow_provider_braze.delivery.audience import ListAudience
-from airflow_provider_braze.delivery.engine import MOST_TRIES, Delivery, deliver
+from airflow_provider_braze.delivery.engine import Delivery, deliver
 from airflow_provider_braze.delivery.errors import BrazeDeliveryError
 from airflow_provider_braze.delivery.plan import Plan
+from airflow_provider_braze.delivery.sender import MOST_TRIES
 from airflow_provider_braze.emulator import BrazeEmulator
 from airflow_provider_braze.emulator.faults import HEADER_STYLES
 

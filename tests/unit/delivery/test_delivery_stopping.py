@@ -60,7 +60,7 @@ def test_an_interruption_counts_what_was_under_way_before_it_goes_on(delivery, s
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    report = delivery._plan.report.as_dict()
+    report = delivery.report.as_dict()
     assert 0 < report["accepted"] < len(PEOPLE)
     assert report["accepted"] == len(slow.deliveries())
     assert accounted(report) == len(PEOPLE)

@@ -45,7 +45,7 @@ def test_refusals_stop_at_the_first_request(refused, braze_emulator, connection,
 
 
 def test_a_closed_port(refused, connection, monkeypatch):
-    monkeypatch.setattr("airflow_provider_braze.delivery.engine.MOST_TRIES", 2)
+    monkeypatch.setattr("airflow_provider_braze.delivery.sender.MOST_TRIES", 2)
     connection(host="http://127.0.0.1:9")
     error = refused(BrazeNobodyMessagedError, "nothing was sent", recipients=MANY)
     assert not isinstance(error, AirflowFailException)

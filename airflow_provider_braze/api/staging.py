@@ -1,0 +1,224 @@
+"""The staging list: the only people whom a connection for trying things out may message.
+
+With such a list, every request that could message somebody is held against it before it leaves. A request to others is
+refused, or goes to people of the list instead. Requests that name nobody, such as a broadcast, are always refused.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import count
+from typing import Any
+
+from airflow_provider_braze.api.endpoints import Endpoint
+from airflow_provider_braze.api.errors import BrazeConfigurationError, BrazeGuardError, identity_hash
+from airflow_provider_braze.api.models.common import USER_ID_BYTES
+from airflow_provider_braze.api.models.recipients import IDENTIFIERS, RecipientFields, identity_of
+
+log = logging.getLogger(__name__)
+MOST_NAMES = 5
+# Makes an id that nobody is messaged by; everything else that may not be repeated may message people.
+_HARMLESS = "sends_id_create"
+_ADDRESS = re.compile(r"[^@\s]+@[^@\s]+")
+_PEOPLE_FIELDS = ("recipients", "external_user_ids", "user_aliases", "recipient")
+# What a test recipient gets to see. The rest stays behind: a stranger's attributes would be written to their profile.
+_VALUES = ("trigger_properties", "context", "canvas_entry_properties")
+_WAY_ON = (
+    "Add them to the connection's extra test_recipients, set test_recipients_others to 'rewrite' so that test "
+    "recipients get it instead, or use another connection."
+)
+
+
+class StagingList:
+    """People whom a connection may message, and nobody else.
+
+    :param entries: external user ids and e-mail addresses. What holds an @ is an address; it stands for an external
+        user id that reads the same, too.
+    :param rewrite: whether what is meant for others goes to these people instead. Otherwise it is refused.
+    :raises BrazeConfigurationError: an entry is neither, or there is none.
+    """
+
+    def __init__(self, entries: Iterable[str | int], *, rewrite: bool = False) -> None:
+        self.rewrite = rewrite
+        people = [_person(place, entry) for place, entry in enumerate(entries, start=1)]
+        if not people:
+            raise BrazeConfigurationError(
+                "The connection's extra 'test_recipients' holds nobody: put external user ids or e-mail addresses into "
+                "it, or take it out to let the connection message everybody."
+            )
+        self._people = _distinct(people)
+        addresses = {person["email"] for person in people if "email" in person}
+        self._identities = frozenset((*map(identity_of, people), *(f"u{address}" for address in addresses)))
+
+    def __len__(self) -> int:
+        return len(self._people)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {len(self)}, {'rewrites' if self.rewrite else 'refuses'} others>"
+
+    def knows(self, recipient: Any) -> bool:
+        """Tell whether a recipient is in the list."""
+        if not isinstance(recipient, Mapping):
+            return False
+        given = {name: recipient[name] for name in IDENTIFIERS if recipient.get(name) is not None}
+        kinds = {"external_user_id": str | int, "email": str}
+        if len(given) != 1 or not all(isinstance(value, kinds.get(name, ())) for name, value in given.items()):
+            return False
+        return identity_of(recipient) in self._identities  # type: ignore[arg-type]
+
+    def testers(self, endpoint: Endpoint) -> list[RecipientFields]:
+        """Give the people of the list, as an endpoint takes them.
+
+        :raises BrazeGuardError: the list has e-mail addresses only, and the endpoint takes none.
+        """
+        if endpoint.batch_field == "recipients":
+            # Nor may a mistyped entry make a new profile.
+            flag: RecipientFields = {"send_to_existing_only": True}
+            return [person | flag for person in self._people]
+        named = [person for person in self._people if "external_user_id" in person]
+        if not named:
+            raise BrazeGuardError(
+                f"{endpoint.name} takes no e-mail addresses, and the connection's extra test_recipients holds nothing "
+                "else: nothing was sent. Add an external user id to it."
+            )
+        return named
+
+    def stand_ins(self, endpoint: Endpoint) -> Iterator[RecipientFields]:
+        """Give the people of the list in turn, for ever: the first stranger's message goes to the first of them."""
+        testers = self.testers(endpoint)
+        return (testers[place % len(testers)] for place in count())
+
+    def admit(self, endpoint: Endpoint, body: dict[str, Any]) -> dict[str, Any]:
+        """Give the body that may be sent: the same one, or one that goes to people of the list.
+
+        :param endpoint: the call.
+        :param body: valid by the endpoint's rules.
+        :raises BrazeGuardError: nothing of it may be sent.
+        """
+        if self.rewrite and messages_people(endpoint) and not _names_nobody(body):
+            body = self._redirected(endpoint, body)
+        self.check(endpoint, body)
+        return body
+
+    def check(self, endpoint: Endpoint, body: Mapping[str, Any]) -> None:
+        """Refuse a body that could message anybody else.
+
+        :raises BrazeGuardError: it could; nothing was sent.
+        """
+        if not messages_people(endpoint):
+            return
+        if _names_nobody(body):
+            raise self.refusal(endpoint)
+        people = _people_in(body)
+        strangers = [person for person in people if not self.knows(person)]
+        if strangers:
+            names = ", ".join(name_of(person) or "unnamed" for person in strangers[:MOST_NAMES])
+            raise BrazeGuardError(
+                f"{endpoint.name}: {len(strangers)} of {len(people)} recipients are not among the connection's "
+                f"test_recipients, nothing was sent: {names}{', ...' if len(strangers) > MOST_NAMES else ''} (hashes). "
+                f"{_WAY_ON}"
+            )
+
+    def refusal(self, endpoint: Endpoint) -> BrazeGuardError:
+        """Say that a broadcast, a segment or an audience cannot be sent over this connection."""
+        return BrazeGuardError(
+            f"{endpoint.name}: the connection may message its {len(self)} test_recipients only, and a broadcast, a "
+            "segment or an audience reaches others: nothing was sent. Name recipients, or use another connection."
+        )
+
+    def _redirected(self, endpoint: Endpoint, body: dict[str, Any]) -> dict[str, Any]:
+        takes_all = endpoint.batch_field == "recipients"
+        turn = None
+        strangers = 0
+        people = _people_in(body)
+        for place, person in enumerate(people):
+            if not self.knows(person) or not (takes_all or "external_user_id" in person):
+                turn = turn or self.stand_ins(endpoint)
+                people[place] = stand_in(person, next(turn))
+                strangers += 1
+        if not strangers:
+            return body
+        log.info("%s: %s.", endpoint.name, replaced(strangers, len(people), len(self)))
+        distinct = _distinct(people)
+        rest = {name: value for name, value in body.items() if name not in _PEOPLE_FIELDS}
+        if takes_all:
+            return rest | {"recipients": distinct}
+        ids = [person["external_user_id"] for person in distinct]
+        if endpoint.batch_field == "external_user_ids":
+            return rest | {"external_user_ids": ids}
+        return rest | {"recipient": {"external_user_id": ids[0]}}
+
+
+def messages_people(endpoint: Endpoint) -> bool:
+    """Tell whether a call could message somebody, now or later."""
+    return not endpoint.repeatable and endpoint.name != _HARMLESS
+
+
+def stand_in(recipient: Mapping[str, Any], tester: RecipientFields) -> dict[str, Any]:
+    """Make of a recipient the tester who gets the message instead, with what the recipient would have seen."""
+    values = {name: recipient[name] for name in _VALUES if recipient.get(name) is not None}
+    return {**tester, **values}
+
+
+def replaced(strangers: int, people: int, testers: int) -> str:
+    """Put into words what was rewritten."""
+    return (
+        f"{strangers:,} of {people:,} recipients are not among the connection's test_recipients; the {testers:,} test "
+        "recipients stand in for them, and each gets one message"
+    )
+
+
+def name_of(person: Any) -> str:
+    """Name somebody in a body by a hash; empty where it names nobody."""
+    if isinstance(person, Mapping):
+        person = next((person[name] for name in IDENTIFIERS if person.get(name) not in (None, "")), None)
+        if isinstance(person, Mapping):
+            person = person.get("alias_name")
+    return identity_hash(str(person)) if isinstance(person, str | int) else ""
+
+
+def _person(place: int, entry: Any) -> RecipientFields:
+    if problem := _problem(entry):
+        raise BrazeConfigurationError(
+            f"Entry {place} of the connection's extra 'test_recipients' {problem}: each must be an external user id or "
+            "an e-mail address."
+        )
+    if isinstance(entry, str) and "@" in entry:
+        return {"email": entry.strip(), "prioritization": ["identified", "most_recently_updated"]}
+    return {"external_user_id": entry.strip() if isinstance(entry, str) else entry}
+
+
+def _problem(entry: Any) -> str | None:
+    if not isinstance(entry, str | int) or isinstance(entry, bool):
+        return "is neither a text nor a whole number"
+    text = str(entry)
+    if not text.strip():
+        return "is blank"
+    if len(text.encode(errors="replace")) > USER_ID_BYTES:
+        return f"is longer than {USER_ID_BYTES} bytes"
+    if "@" in text and not _ADDRESS.fullmatch(text.strip()):
+        return "has an @ and is no e-mail address"
+    return None
+
+
+def _distinct(people: Iterable[Any]) -> list[Any]:
+    """Leave the first entry of each person."""
+    by_identity: dict[str, Any] = {}
+    for person in people:
+        by_identity.setdefault(identity_of(person), person)
+    return list(by_identity.values())
+
+
+def _names_nobody(body: Mapping[str, Any]) -> bool:
+    return bool(body.get("broadcast")) or not _people_in(body)
+
+
+def _people_in(body: Mapping[str, Any]) -> list[Any]:
+    """Everybody a body names, in whatever field: what an endpoint does not know it may come to know."""
+    named = {name: body[name] for name in _PEOPLE_FIELDS if body.get(name) is not None}
+    listed = {name: value if isinstance(value, list | tuple) else [value] for name, value in named.items()}
+    people = [*listed.get("recipients", []), *listed.get("recipient", [])]
+    people += [{"external_user_id": user} for user in listed.get("external_user_ids", [])]
+    return people + [{"user_alias": alias} for alias in listed.get("user_aliases", [])]

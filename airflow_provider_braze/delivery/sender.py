@@ -1,0 +1,154 @@
+"""Brings one request to its outcome: waits for the quota, posts, and repeats what was not sent."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import random
+import re
+import time
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from airflow_provider_braze.api.client import AsyncBrazeClient
+from airflow_provider_braze.api.endpoints import Endpoint
+from airflow_provider_braze.api.errors import BrazeBadRequestError, BrazeError, BrazeRateLimitError
+from airflow_provider_braze.api.quota import RateLimit, read_rate_limit
+from airflow_provider_braze.delivery.outcome import Outcome, outcome_of
+from airflow_provider_braze.delivery.pacing import Pacer
+
+MOST_TRIES = 5
+LONGEST_BACKOFF = 30.0
+# Some 429s say nothing of when: waiting for ever for those would hide that something is wrong.
+LONGEST_QUOTA_WAIT = 3600.0
+WORTH_A_LINE = 5.0
+# The page of the transactional endpoint promises this text for a repeat, but no status code.
+_ALREADY = re.compile(r"already.*queued|queued.*already", re.IGNORECASE | re.DOTALL).search
+log = logging.getLogger(__name__)
+
+
+class Stop:
+    """Says to all who send that no further request is to begin, and why.
+
+    :param longest_wait: seconds; a wait for the quota above it stops all, with ``resume_after`` set. None waits.
+    """
+
+    def __init__(self, longest_wait: float | None = None) -> None:
+        self.reason: str | None = None
+        self.resume_after: float | None = None
+        self._longest_wait = longest_wait
+
+    def __bool__(self) -> bool:
+        return self.reason is not None
+
+    def now(self, reason: str) -> None:
+        """Stop; the first reason counts."""
+        self.reason = self.reason or reason
+
+    def too_long(self, seconds: float, why: str) -> bool:
+        """Stop if a wait is longer than this worker should be kept for."""
+        if self._longest_wait is None or seconds <= self._longest_wait or self:
+            return bool(self)
+        self.resume_after = seconds
+        self.now(f"{why}: {seconds:,.0f} s to wait")
+        return True
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep, unless all is stopped meanwhile."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0 and not self:
+            await asyncio.sleep(min(left, 1.0))
+
+
+class Sent(NamedTuple):
+    """How a request ended."""
+
+    outcome: Outcome
+    body: dict[str, Any]
+    error: BrazeError | None
+
+
+@dataclass(slots=True)
+class Sender:
+    """Sends requests to one endpoint.
+
+    :param pacer: says when the next request may go; all lanes share it.
+    :param stop: ends the waiting.
+    :param repeat_unknown: whether a request whose answer was lost is sent once more.
+    :param trust_server_errors: whether 500, 502 and 503 mean that nothing was sent.
+    :param repeat_is_refused: whether Braze knows a request that it took before by an id, and refuses it as such.
+    """
+
+    client: AsyncBrazeClient
+    endpoint: Endpoint
+    pacer: Pacer
+    stop: Stop
+    repeat_unknown: bool = False
+    trust_server_errors: bool = True
+    repeat_is_refused: bool = False
+
+    async def send(self, content: bytes) -> Sent:
+        """Try until the outcome is known; what was not sent is tried again, unless all is stopped meanwhile."""
+        wrapped = self.client.wrap(self.endpoint, content)
+        sent = Sent(Outcome.NOT_SENT, {}, None)
+        doubt: Sent | None = None
+        trouble, limit = 0, time.monotonic() + LONGEST_QUOTA_WAIT
+        for attempt in itertools.count(1):
+            if not await self._quota():
+                break
+            sent = await self._exchange(wrapped)
+            if sent.outcome is Outcome.ACCEPTED:
+                return sent
+            if sent.outcome is Outcome.UNKNOWN:
+                doubt = sent
+            trouble += not isinstance(sent.error, BrazeRateLimitError)
+            if not self._again(sent.outcome) or trouble >= MOST_TRIES or time.monotonic() > limit:
+                break
+            await self._back_off(sent.error, attempt)
+        # What was once in doubt stays so, whatever the repeats said.
+        return doubt or sent
+
+    def _again(self, outcome: Outcome) -> bool:
+        return outcome is Outcome.NOT_SENT or (outcome is Outcome.UNKNOWN and self.repeat_unknown)
+
+    async def _exchange(self, wrapped: Any) -> Sent:
+        answered = False
+        try:
+            answer = await self.client.exchange(wrapped)
+            answered = True
+            self.pacer.note(read_rate_limit(answer.headers))
+            return Sent(Outcome.ACCEPTED, self.client.read(self.endpoint, answer), None)
+        except BrazeError as error:
+            if not answered:
+                self.pacer.note(RateLimit())
+            if self.repeat_is_refused and isinstance(error, BrazeBadRequestError) and _ALREADY(error.message):
+                log.info("Braze has this one already, nothing was sent again: %s", error.message)
+                return Sent(Outcome.ACCEPTED, {"status": "already sent"}, None)
+            return Sent(outcome_of(error, trust_server_errors=self.trust_server_errors), {}, error)
+
+    async def _quota(self) -> bool:
+        """Wait for a turn; false where all is stopped before."""
+        while not self.stop:
+            seconds = self.pacer.take()
+            if seconds <= 0:
+                return True
+            if self.stop.too_long(seconds, "Braze's quota is used up"):
+                break
+            if seconds > WORTH_A_LINE:
+                log.info("Waiting %.0f s for Braze's quota.", seconds)
+            await self.stop.sleep(seconds)
+        return False
+
+    async def _back_off(self, error: BrazeError | None, attempt: int) -> None:
+        """Wait as long as Braze asks; a 429 holds all lanes back, since they draw on one quota."""
+        seconds = min(LONGEST_BACKOFF, 2.0**attempt / 4) * random.uniform(1.0, 1.5)  # noqa: S311
+        if isinstance(error, BrazeRateLimitError):
+            if error.retry_after is not None:
+                # Clocks differ: a reset that seems past must not become a hail of requests.
+                seconds = max(seconds, error.retry_after + random.uniform(0, 0.5))  # noqa: S311
+            self.pacer.hold(seconds)
+            return
+        if seconds > WORTH_A_LINE:
+            log.info("Trying again in %.0f s: %s", seconds, error)
+        await self.stop.sleep(seconds)

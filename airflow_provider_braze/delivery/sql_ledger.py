@@ -1,0 +1,306 @@
+"""SqlLedger: deliveries remembered in a SQL database, recipient by recipient.
+
+PostgreSQL in earnest, SQLite to try. Whatever the order of an audience, a ``delivery_key`` reaches everybody once:
+across tries, runs, backfills, DAGs and workers. Four tables, made on first use, times in epoch seconds:
+
+- ``<prefix>_deliveries``: the keys; ``id`` is a hash of ``delivery_key``;
+- ``<prefix>_tries``: which try of a task may write: the one whose ``token`` it holds;
+- ``<prefix>_requests``: ``state`` is ``intent``, ``unknown`` (in doubt) or ``accepted``;
+- ``<prefix>_recipients``: who belongs to which request, as a hash. No table names a person.
+
+Who is in doubt, request by request::
+
+    SELECT delivery_key, task, place, recipients, to_timestamp(first_intent_at) AS since FROM braze_ledger_requests r
+    JOIN braze_ledger_deliveries d ON d.id = r.delivery WHERE state <> 'accepted' ORDER BY first_intent_at;
+
+To forget old deliveries, delete their recipients and their requests by ``delivery``.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from hashlib import blake2b
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from airflow_provider_braze.api.errors import BrazeConfigurationError
+from airflow_provider_braze.api.models.recipients import identity_of
+from airflow_provider_braze.delivery.bodies import people_of
+from airflow_provider_braze.delivery.errors import BrazeLedgerError
+from airflow_provider_braze.delivery.ledger import Claim, Intent, Ledger, OpenLedger, Past, Settlement, TaskTry
+from airflow_provider_braze.delivery.outcome import Outcome
+from airflow_provider_braze.delivery.plan import Plan
+from airflow_provider_braze.delivery.report import MOST_IDS
+from airflow_provider_braze.delivery.sql_store import SqlStore
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, CursorResult, Row
+
+_KEPT = {Outcome.ACCEPTED: "accepted", Outcome.UNKNOWN: "unknown"}
+_PREFIX = re.compile(r"[a-z_][a-z0-9_]{0,39}", re.ASCII)
+_ROUNDS = 3
+# No identity of a person begins with it.
+_EVERYBODY = "*"
+
+
+@dataclass
+class SqlLedger(Ledger):
+    """Remembers deliveries in a database of yours, everybody by a hash; its tables are made on first use.
+
+    :param conn_id: Airflow connection of a PostgreSQL database, or of a SQLite file to try it. (templated)
+    :param table_prefix: begins the names of its four tables: small letters, digits and underscores, 40 at most.
+    :raises BrazeConfigurationError: ``table_prefix`` is no such name.
+    """
+
+    conn_id: str
+    _: KW_ONLY
+    table_prefix: str = "braze_ledger"
+
+    shared = True
+    template_fields: ClassVar[Sequence[str]] = ("conn_id",)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.table_prefix, str) or not _PREFIX.fullmatch(self.table_prefix):
+            raise BrazeConfigurationError(
+                "table_prefix takes small letters, digits and underscores, 40 at most, not beginning with a digit: "
+                f"it is {self.table_prefix!r}."
+            )
+
+    def open(self, task: TaskTry, plan: Plan) -> OpenLedger:
+        """Make the tables where they are missing, look up what earlier tries did, and shut them out.
+
+        :raises BrazeConfigurationError: the connection is missing, or of no database that it can use.
+        :raises BrazeLedgerError: the database cannot be reached or written.
+        """
+        return _OpenSqlLedger(SqlStore(self.conn_id, self.table_prefix), task, plan)
+
+
+class _Ticket(NamedTuple):
+    """A durable intent.
+
+    :param new: hashes of those who had been free; all others of the request had been in doubt.
+    """
+
+    request: int
+    new: Sequence[str]
+
+
+@dataclass(slots=True)
+class _Wish:
+    """An intent on its way; made before the first attempt to write it, so that another attempt finds its own traces.
+
+    :param taken: places of recipients whose doubt it takes over, with the time of the first intent for them.
+    """
+
+    intent: Intent
+    people: list[str]
+    request: int = field(default_factory=partial(secrets.randbits, 63))
+    taken: dict[int, float] = field(default_factory=dict)
+
+
+class _OpenSqlLedger(OpenLedger):
+    def __init__(self, store: SqlStore, task: TaskTry, plan: Plan) -> None:
+        self._store, self._task, self._endpoint = store, task, plan.endpoint
+        self._key = f"key:{task.delivery_key}" if task.delivery_key is not None else f"task:{task.name}"
+        self._names: dict[str, Any] = {"base": _number(self._key), "task": task.name, "token": task.token}
+        self.past = Past()
+        try:
+            self._store.transact(self._open)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._store.close()
+
+    def write(self, intents: Sequence[Intent], settlements: Sequence[Settlement]) -> list[Claim]:
+        """Write all in one transaction; those that free recipients have one of their own before."""
+        wishes = [_Wish(intent, self._hashes(intent)) for intent in intents]
+        # Who waits for recipients while it has deleted others could wait in a circle.
+        if any(settlement.outcome not in _KEPT for settlement in settlements):
+            self._store.transact(partial(self._write, [], settlements))
+            settlements = ()
+        claims = self._store.transact(partial(self._write, wishes, settlements)) if wishes or settlements else []
+        if claims is None:
+            raise BrazeLedgerError("Another try of this task has taken over, this worker sends nothing more.")
+        return claims
+
+    def _write(
+        self, wishes: list[_Wish], settlements: Sequence[Settlement], connection: Connection
+    ) -> list[Claim] | None:
+        token = self._run(connection, "fence").scalar()
+        if settlements:
+            self._settle(connection, settlements)
+        if not wishes:
+            return []
+        return self._claim(connection, wishes) if token == self._task.token else None
+
+    def _open(self, connection: Connection) -> None:
+        self._run(connection, "limits")
+        self._store.make_tables(connection)
+        task = self._task
+        self._run(connection, "add_try", max_tries=task.max_tries)
+        earlier = self._run(connection, "read_try").one()
+        changed = earlier.max_tries != task.max_tries
+        # Once true it stays so: the commit of an attempt may have been lost on the way back only.
+        self.past.cleared |= changed
+        generation = task.max_tries if changed and task.forget_on_clear else earlier.generation
+        self._run(connection, "take_over", max_tries=task.max_tries, generation=generation)
+        # Tasks of one run that share a key and are cleared together go on sharing it.
+        suffix = f" cleared:{task.dag_id}/{task.run_id}/{generation}" if generation else ""
+        self._names["delivery"] = _number(self._key + suffix)
+        self._run(connection, "add_delivery", delivery_key=self._key + suffix)
+        self._run(connection, "doubt")
+        found = self._run(connection, "past").one()
+        began = datetime.fromtimestamp(found.began, UTC).isoformat(timespec="seconds") if found.began else None
+        self.past = Past(
+            began,
+            self.past.cleared,
+            accepted=found.accepted,
+            accepted_requests=found.accepted_requests,
+            doubtful_requests=found.doubtful_requests,
+            doubtful=found.doubtful,
+            schedule_ids=list(self._run(connection, "schedule_ids").scalars()),
+            dispatch_ids=list(self._run(connection, "dispatch_ids", most=MOST_IDS).scalars()),
+        )
+
+    def _settle(self, connection: Connection, settlements: Sequence[Settlement]) -> None:
+        rows = [
+            {
+                "id": settlement.ticket.request,
+                "state": _KEPT.get(settlement.outcome, "unknown"),
+                "refused": settlement.refused,
+                "schedule_id": settlement.schedule_id,
+                "dispatch_id": settlement.dispatch_id,
+            }
+            for settlement in settlements
+        ]
+        self._run(connection, "settle", rows)
+        released = [settlement.ticket for settlement in settlements if settlement.outcome not in _KEPT]
+        if released:
+            new = [{"recipient": person, "request": request} for request, people in released for person in people]
+            self._shrink(connection, self._run(connection, "release", new).scalars())
+
+    def _shrink(self, connection: Connection, owners: Iterable[int]) -> None:
+        """Take recipients off the counts of requests, which owned one recipient for each time they are named."""
+        rows = [{"id": request, "people": people} for request, people in sorted(Counter(owners).items())]
+        if rows:
+            self._run(connection, "shrink", rows)
+            self._run(connection, "drop_empty", rows)
+
+    def _claim(self, connection: Connection, wishes: list[_Wish]) -> list[Claim]:
+        people = [(wish, place) for wish in wishes for place in range(len(wish.people))]
+        rows: list[dict[str, Any]] = [
+            {"recipient": wish.people[place], "request": wish.request, "number": number}
+            for number, (wish, place) in enumerate(people)
+        ]
+        # All workers go through their recipients in the same order, so they never wait for each other in a circle.
+        rows.sort(key=itemgetter("recipient"))
+        found: dict[int, Row[Any]] | None = None
+        for _ in range(_ROUNDS):
+            if self._run(connection, "claim", rows).rowcount == len(rows):
+                found = None
+                break
+            found = self._look_up(connection, rows)
+            if doubts := [
+                row for row in found.values() if row.state == "unknown" and people[row.number][0].intent.take_doubt
+            ]:
+                found = self._take(connection, people, doubts, rows)
+            # Whoever is missing was let go by another worker since the claim.
+            if len(found) == len(rows):
+                break
+        claims, numbers = [], iter(range(len(people)))
+        for wish in wishes:
+            owners = None if found is None else [found.get(next(numbers)) for _ in wish.people]
+            claims.append(_answer(wish, owners))
+        self._intend(connection, wishes, claims)
+        return claims
+
+    def _look_up(self, connection: Connection, rows: list[dict[str, Any]]) -> dict[int, Row[Any]]:
+        return {row.number: row for row in self._run(connection, "look_up", rows, doubt_after=self._task.doubt_after)}
+
+    def _take(
+        self,
+        connection: Connection,
+        people: list[tuple[_Wish, int]],
+        doubts: list[Row[Any]],
+        rows: list[dict[str, Any]],
+    ) -> dict[int, Row[Any]]:
+        """Take over recipients in doubt, as far as their requests are not settled or taken at this moment."""
+        wanted = []
+        for row in doubts:
+            wish, place = people[row.number]
+            wanted.append({"recipient": wish.people[place], "request": wish.request, "previous": row.request})
+        self._run(connection, "lock", wanted)
+        self._run(connection, "take", wanted)
+        found = self._look_up(connection, rows)
+        moved = [row for row in doubts if row.number in found and found[row.number].state == "mine"]
+        for row in moved:
+            wish, place = people[row.number]
+            wish.taken[place] = row.first_intent_at
+        self._shrink(connection, (row.request for row in moved))
+        return found
+
+    def _intend(self, connection: Connection, wishes: list[_Wish], claims: list[Claim]) -> None:
+        """Write the requests last, so that waiting for others does not make their intents look old."""
+        rows = [
+            {
+                "id": wish.request,
+                "place": wish.intent.request.place,
+                "people": len(claim.free),
+                "since": claim.since if wish.taken else None,
+            }
+            for wish, claim in zip(wishes, claims, strict=True)
+            if claim.free
+        ]
+        if rows:
+            self._run(connection, "intend", rows)
+
+    def _run(self, connection: Connection, name: str, rows: Any = None, **parameters: Any) -> CursorResult[Any]:
+        return self._store.run(connection, name, rows, **self._names, **parameters)
+
+    def _hashes(self, intent: Intent) -> list[str]:
+        if not intent.request.recipients:
+            return [_hash(_EVERYBODY)]
+        return [_hash(identity_of(person)) for person in people_of(self._endpoint, intent.request.body)]  # type: ignore[arg-type]
+
+
+def _answer(wish: _Wish, owners: Sequence[Row[Any] | None] | None) -> Claim:
+    """Say who of a wish is free.
+
+    :param owners: to which request each of them belongs; None where all belong to this one, and are new.
+    """
+    if owners is None:
+        return Claim(_Ticket(wish.request, wish.people), range(len(wish.people)))
+    places: dict[str, list[int]] = {"mine": [], "unknown": [], "accepted": [], "intent": []}
+    for place, owner in enumerate(owners):
+        places[owner.state if owner is not None and owner.state else "intent"].append(place)
+    met = Counter(owner.request for owner in owners if owner is not None and owner.state == "accepted")
+    of = {owner.request: owner for owner in owners if owner is not None}
+    # How many Braze refused is known, not who they were: it counts where all of a request are met again.
+    refused = sum(of[request].refused for request, times in met.items() if times == of[request].recipients)
+    free, doubt = places["mine"], places["unknown"]
+    new = [wish.people[place] for place in free if place not in wish.taken]
+    since = [wish.taken[place] for place in free if place in wish.taken]
+    since += [owner.first_intent_at for owner in owners if owner is not None and owner.state == "unknown"]
+    claim = Claim(_Ticket(wish.request, new) if free else None, free, doubt=doubt, held=places["intent"])
+    claim.accepted, claim.refused = len(places["accepted"]) - refused, refused
+    if since:
+        claim.since = min(since)
+    return claim
+
+
+def _hash(identity: str) -> str:
+    return blake2b(identity.encode(errors="surrogatepass"), digest_size=16).hexdigest()
+
+
+def _number(text: str) -> int:
+    """Hash a text to 63 bits, which fit a BIGINT."""
+    return int.from_bytes(blake2b(text.encode(errors="surrogatepass"), digest_size=8).digest(), "big") >> 1

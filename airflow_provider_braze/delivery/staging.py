@@ -1,0 +1,86 @@
+"""Audiences over a connection that may message its test recipients only."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_braze.api.staging import MOST_NAMES, StagingList, replaced, stand_in
+from airflow_provider_braze.delivery.audience import Audience
+from airflow_provider_braze.delivery.batch import Judge, name_of
+from airflow_provider_braze.delivery.errors import BrazeAudienceError
+
+if TYPE_CHECKING:
+    from airflow_provider_braze.api.endpoints import Endpoint
+
+log = logging.getLogger(__name__)
+
+
+def stage(audience: Audience, staging: StagingList | None, endpoint: Endpoint) -> Audience:
+    """Give the audience as a connection may send to it.
+
+    :param audience: the audience as the task means it.
+    :param staging: the connection's test recipients; None where it may message everybody.
+    :param endpoint: the call.
+    """
+    return audience if staging is None else StagedAudience(audience, staging, endpoint)
+
+
+class StagedAudience(Audience):
+    """Another audience, held against a staging list.
+
+    Either it is refused once it has been read to its end, if anybody in it is not in the list. Or test recipients stand
+    in for those, in turn: they get what the others would have seen, and duplicates are merged as always, so that each
+    of them gets one message a delivery. Attributes stay behind, since they would be written to the test recipients'
+    profiles. Entries that cannot be sent anyway pass as they are, for the plan to say why.
+
+    :param audience: the audience as the task means it.
+    :param staging: whom the connection may message.
+    :param endpoint: the call.
+    """
+
+    def __init__(self, audience: Audience, staging: StagingList, endpoint: Endpoint) -> None:
+        self._audience = audience
+        self._staging = staging
+        self._endpoint = endpoint
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._audience}>"
+
+    def recipients(self, values_field: str | None = None) -> Iterator[Any]:
+        """Yield test recipients, and entries that name nobody.
+
+        :raises BrazeAudienceError: others are in the audience; raised at its end, with how many.
+        :raises BrazeGuardError: the list has nobody whom the endpoint takes.
+        """
+        judge, turn = Judge(self._endpoint.recipient), None
+        strangers, row = 0, 0
+        samples: list[str] = []
+        for row, entry in enumerate(self._audience.recipients(values_field), start=1):
+            recipient = _valid(entry, judge)
+            if recipient is None or self._staging.knows(recipient):
+                yield entry
+                continue
+            strangers += 1
+            if self._staging.rewrite:
+                turn = turn or self._staging.stand_ins(self._endpoint)
+                yield stand_in(recipient, next(turn))
+            elif len(samples) < MOST_NAMES:
+                samples.append(f"\n  - row {row:,} (recipient {name_of(entry) or 'unnamed'})")
+        if strangers and self._staging.rewrite:
+            log.info("%s: %s.", self._endpoint.name, replaced(strangers, row, len(self._staging)))
+        elif strangers:
+            raise BrazeAudienceError(
+                f"{strangers:,} of {row:,} recipients are not among the connection's test_recipients, nothing was sent."
+                f" The first ones:{''.join(samples)}\n"
+                "Send to test recipients, set the connection's extra test_recipients_others to 'rewrite' so that they "
+                "get it instead of the others, or use another connection."
+            )
+
+
+def _valid(entry: Any, judge: Judge) -> Any:
+    try:
+        return judge.one({"external_user_id": entry} if isinstance(entry, str | int) else entry)
+    except (ValueError, RecursionError):
+        return None

@@ -1,0 +1,199 @@
+"""TaskStateLedger: a delivery remembered in Airflow's own task state (Airflow 3.3 and newer).
+
+One task instance wide: retries, deferrals and clears of a task see it, other runs do not. Two kinds of keys:
+
+- ``braze/delivery``: when it began, and for what;
+- ``braze/delivery/<generation>/<n>``: 200 requests each: ``s`` one letter per request (``?`` intent, ``u`` in doubt,
+  ``a`` accepted, ``.`` free), ``d`` eight digits of the digest of its recipients, ``t`` when the first intent of those
+  in doubt was written, ``i`` schedule or dispatch ids, ``f`` how many recipients Braze refused by name.
+
+It knows requests by their place. A try whose audience differs in a request that was begun is stopped; what comes after
+those may differ.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow_provider_braze.api.errors import BrazeConfigurationError
+from airflow_provider_braze.delivery.errors import BrazeAudienceError, BrazeLedgerError
+from airflow_provider_braze.delivery.ledger import Claim, Intent, Ledger, OpenLedger, Past, Settlement, TaskTry
+from airflow_provider_braze.delivery.outcome import Outcome
+from airflow_provider_braze.delivery.plan import Plan
+from airflow_provider_braze.delivery.report import MOST_IDS
+
+HEAD = "braze/delivery"
+# A value of 64 KB draws a warning; 200 requests with a schedule id each have about 12 KB.
+REQUESTS_A_KEY = 200
+_FREE, _INTENT, _DOUBT, _ACCEPTED = b".?ua"
+
+
+@dataclass(frozen=True)
+class TaskStateLedger(Ledger):
+    """The default ledger where Airflow has a task state store: nothing to set up, one task instance wide.
+
+    The audience must be the same, in the same order, on every try, as far as it was sent; order SQL queries, and read
+    tables that may change meanwhile with a :class:`~airflow_provider_braze.delivery.sql_ledger.SqlLedger`.
+    """
+
+    def open(self, task: TaskTry, plan: Plan) -> OpenLedger:
+        """Read what earlier tries left; a lost worker is shut out by Airflow, which knows its try no longer."""
+        if task.store is None:
+            raise BrazeConfigurationError(
+                "TaskStateLedger needs Airflow 3.3 or newer and a running task, nothing was sent. Use "
+                "ledger=SqlLedger(conn_id) instead."
+            )
+        return _OpenTaskState(task, plan)
+
+
+class _OpenTaskState(OpenLedger):
+    def __init__(self, task: TaskTry, plan: Plan) -> None:
+        self._store, self._plan = task.store, plan
+        self._states = bytearray([_FREE]) * len(plan)
+        self._since: dict[int, float] = {}
+        self._taken: set[int] = set()
+        self._ids: dict[int, str] = {}
+        self._refused: dict[int, int] = {}
+        head = self._read(HEAD)
+        self._begun = head is not None
+        self._head: dict[str, Any] = head or {"began": None, "for": plan.target, "generation": 0}
+        cleared = self._begun and self._head["max_tries"] != task.max_tries
+        self._head["max_tries"] = task.max_tries
+        if cleared and task.forget_on_clear:
+            self._head |= {"generation": task.max_tries, "for": plan.target, "began": None}
+        if cleared:
+            self._set(HEAD, self._head)
+        self._load()
+        if self._head["for"] != plan.target:
+            self._head |= {"for": plan.target, "began": None}
+        self.past = self._past(cleared)
+
+    def write(self, intents: Sequence[Intent], settlements: Sequence[Settlement]) -> list[Claim]:
+        """Change the states in memory, then write each key that changed."""
+        dirty = {self._settle(settlement) for settlement in settlements}
+        claims = [self._claim(intent) for intent in intents]
+        dirty |= {claim.ticket for claim in claims if claim.ticket is not None}
+        if dirty and not self._head["began"]:
+            self._head["began"] = datetime.now(UTC).isoformat(timespec="seconds")
+            self._set(HEAD, self._head)
+        # In their order, so that reading may stop at the first key that is not there.
+        for number in sorted({place // REQUESTS_A_KEY for place in dirty}):
+            self._set(self._key(number), self._value(number))
+        return claims
+
+    def _settle(self, settlement: Settlement) -> int:
+        place: int = settlement.ticket
+        match settlement.outcome:
+            case Outcome.ACCEPTED:
+                self._states[place] = _ACCEPTED
+                known = settlement.schedule_id or (settlement.dispatch_id if place < MOST_IDS else None)
+                if known:
+                    self._ids[place] = known
+                if settlement.refused:
+                    self._refused[place] = settlement.refused
+            case Outcome.UNKNOWN:
+                self._states[place] = _DOUBT
+            case _:
+                self._states[place] = _DOUBT if place in self._taken else _FREE
+        if self._states[place] != _DOUBT:
+            self._since.pop(place, None)
+        self._taken.discard(place)
+        return place
+
+    def _claim(self, intent: Intent) -> Claim:
+        request, place = intent.request, intent.request.place
+        people = range(request.people)
+        if self._states[place] == _ACCEPTED:
+            refused = self._refused.get(place, 0)
+            return Claim(accepted=request.people - refused, refused=refused)
+        if self._states[place] != _FREE:
+            if not intent.take_doubt:
+                return Claim(doubt=people, since=self._since[place])
+            self._taken.add(place)
+        self._states[place] = _INTENT
+        return Claim(ticket=place, free=people, since=self._since.setdefault(place, time.time()))
+
+    def _load(self) -> None:
+        number = 0
+        while self._begun and (value := self._read(self._key(number))) is not None:
+            first = number * REQUESTS_A_KEY
+            states = value["s"].encode()
+            for offset, state in enumerate(states):
+                if state != _FREE:
+                    self._check(first + offset, value["d"][8 * offset : 8 * offset + 8])
+            states = states[: len(self._states) - first]
+            self._states[first : first + len(states)] = states
+            self._since |= {int(place): since for place, since in value["t"].items()}
+            self._ids |= {int(place): known for place, known in value["i"].items()}
+            self._refused |= {int(place): refused for place, refused in value["f"].items()}
+            number += 1
+
+    def _check(self, place: int, digest: str) -> None:
+        if self._plan.target != self._head["for"]:
+            raise BrazeAudienceError(
+                f"An earlier try of this task sent {self._head['for']}, it is {self._plan.target} now: nothing was "
+                "sent. Change it back to go on with the rest; a new run of the DAG sends to everybody."
+            )
+        if self._digest(place) != digest:
+            raise BrazeAudienceError(
+                f"The audience is another one than in the try before: request {place + 1:,} would go to other people, "
+                "so that it is not known who was messaged. Nothing was sent now. Give the same recipients in the same "
+                "order on every try (ORDER BY, a table that does not change), or use ledger=SqlLedger(conn_id), which "
+                "knows recipients one by one. A new run of the DAG sends to everybody again."
+            )
+
+    def _past(self, cleared: bool) -> Past:
+        doubts = [place for place, state in enumerate(self._states) if state in (_INTENT, _DOUBT)]
+        done = [place for place, state in enumerate(self._states) if state == _ACCEPTED]
+        known = [self._ids[place] for place in sorted(self._ids)]
+        scheduled = self._plan.endpoint.name.endswith("_schedule_create")
+        return Past(
+            began=self._head["began"],
+            cleared=cleared,
+            accepted=sum(self._plan.recipients(place) - self._refused.get(place, 0) for place in done),
+            accepted_requests=len(done),
+            doubtful_requests=len(doubts),
+            doubtful=sum(map(self._plan.recipients, doubts)),
+            schedule_ids=known if scheduled else [],
+            dispatch_ids=[] if scheduled else known,
+        )
+
+    def _digest(self, place: int) -> str:
+        digest = self._plan.digest(place)
+        return "" if digest is None else f"{digest >> 32:08x}"
+
+    def _key(self, number: int) -> str:
+        return f"{HEAD}/{self._head['generation']}/{number}"
+
+    def _value(self, number: int) -> dict[str, Any]:
+        places = range(number * REQUESTS_A_KEY, min((number + 1) * REQUESTS_A_KEY, len(self._states)))
+        free = "-" * 8
+        return {
+            "s": self._states[places.start : places.stop].decode(),
+            "d": "".join(self._digest(place) if self._states[place] != _FREE else free for place in places),
+            "t": {str(place): since for place, since in self._since.items() if place in places},
+            "i": {str(place): self._ids[place] for place in places if place in self._ids},
+            "f": {str(place): self._refused[place] for place in places if place in self._refused},
+        }
+
+    def _read(self, key: str) -> Any:
+        try:
+            return self._store.get(key)
+        except Exception as error:
+            raise BrazeLedgerError(f"Airflow's task state cannot be read, nothing was sent: {error}") from error
+
+    def _set(self, key: str, value: Any) -> None:
+        from airflow.sdk import NEVER_EXPIRE  # type: ignore[attr-defined]
+
+        try:
+            # A ledger that expired would let everybody be messaged again.
+            self._store.set(key, value, retention=NEVER_EXPIRE)
+        except Exception as error:
+            raise BrazeLedgerError(
+                f"Airflow's task state cannot be written, nothing more is sent: {error}. This worker may have lost "
+                "its task to another try."
+            ) from error
