@@ -40,6 +40,8 @@ def free_port() -> int:
 class _Server:
     """A process in a directory of its own."""
 
+    stop_signal = signal.SIGTERM
+
     def __init__(self, name: str) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix=f"braze-provider-{name}-"))
         self.process: subprocess.Popen[bytes] | None = None
@@ -47,7 +49,7 @@ class _Server:
 
     def _start(self, *command: str | Path) -> None:
         # Should this process be killed, so is the server.
-        command = ("setpriv", "--pdeathsig=INT", *command)
+        command = ("setpriv", f"--pdeathsig={self.stop_signal.name[3:]}", *command)
         with (self.directory / "log").open("ab") as log:
             # A session of its own, so that Ctrl-C reaches the tests and not the servers below them.
             self.process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
@@ -66,8 +68,7 @@ class _Server:
         """Stop it and delete all it has; does nothing where it is stopped already."""
         atexit.unregister(self.stop)
         if self.process is not None and self.process.poll() is None:
-            # PostgreSQL would wait for its clients at a SIGTERM.
-            self.process.send_signal(signal.SIGINT)
+            self.process.send_signal(self.stop_signal)
             try:
                 self.process.wait(30)
             except subprocess.TimeoutExpired:
@@ -88,6 +89,8 @@ class Postgres(_Server):
     :param settings: of ``postgresql.conf``, for example ``fsync="off"``; what is written must survive by default.
     """
 
+    # At once: neither its clients nor its files matter any longer.
+    stop_signal = signal.SIGQUIT
     user = "braze"
     password = "braze-secret"
 

@@ -16,14 +16,22 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow_provider_braze.api.errors import mask
 from airflow_provider_braze.delivery.columns import ColumnReader
 from airflow_provider_braze.delivery.errors import BrazeAudienceError
-from airflow_provider_braze.delivery.partitions import belonging, check_count
+from airflow_provider_braze.delivery.partitions import check_count, placing
 
 if TYPE_CHECKING:
     from airflow.providers.common.sql.hooks.sql import DbApiHook
 
+_LONGEST_REPR = 2000
+
 
 class Audience(ABC):
-    """People to send to."""
+    """People to send to.
+
+    ``has_others`` tells, once it is read, whether there were people who belong to other parts of it: that nobody is
+    left for this one is no sign of an error then.
+    """
+
+    has_others: bool = False
 
     @property
     def share(self) -> float:
@@ -66,9 +74,13 @@ class AudiencePart(Audience):
         self._given = self._audience = audience
         self.index = index
         self.count = count
+        self.has_others = False
 
     def __repr__(self) -> str:
-        return f"<part {self.index + 1} of {self.count} of {self._audience}>"
+        # Airflow stores it with the DAG, once for each part.
+        whole = str(self._audience)
+        whole = whole if len(whole) <= _LONGEST_REPR else whole[:_LONGEST_REPR] + " ..."
+        return f"<part {self.index + 1} of {self.count} of {whole}>"
 
     @property
     def audience(self) -> Audience:
@@ -86,7 +98,13 @@ class AudiencePart(Audience):
 
     def recipients(self, values_field: str | None = None) -> Iterator[Any]:
         """Yield those entries of the whole audience that belong to this part."""
-        yield from belonging(self._audience.recipients(values_field), self.index, self.count)
+        place = placing(self.count)
+        self.has_others = False
+        for entry in self._audience.recipients(values_field):
+            if place(entry) == self.index:
+                yield entry
+            else:
+                self.has_others = True
 
 
 class ListAudience(Audience):

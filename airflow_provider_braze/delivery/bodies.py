@@ -12,7 +12,7 @@ from airflow_provider_braze.api.client import encode, validate
 from airflow_provider_braze.api.endpoints import Endpoint
 
 if TYPE_CHECKING:
-    from airflow_provider_braze.delivery.plan import PlannedRequest
+    from airflow_provider_braze.delivery.request import PlannedRequest
 
 
 def body_writer(endpoint: Endpoint, payload: Mapping[str, Any], sample: bytes) -> Callable[[list[bytes]], bytes]:

@@ -28,13 +28,14 @@ from airflow_provider_braze.delivery.anonymous import names_of, refusals, withou
 from airflow_provider_braze.delivery.bodies import keep_people
 from airflow_provider_braze.delivery.errors import BrazeLedgerError
 from airflow_provider_braze.delivery.journal import Journal
-from airflow_provider_braze.delivery.judgement import judge
+from airflow_provider_braze.delivery.judgement import Course, judge
 from airflow_provider_braze.delivery.ledger import Claim, Intent, OpenLedger, Settlement
 from airflow_provider_braze.delivery.outcome import Outcome
 from airflow_provider_braze.delivery.pacing import Pacer
-from airflow_provider_braze.delivery.plan import Plan, PlannedRequest
+from airflow_provider_braze.delivery.plan import Plan
 from airflow_provider_braze.delivery.policy import Policy
 from airflow_provider_braze.delivery.reconcile import Reconciler
+from airflow_provider_braze.delivery.request import PlannedRequest
 from airflow_provider_braze.delivery.sender import Sender, Sent, Stop
 
 # While one write is on its way to the ledger the lanes live on what is claimed ahead; killed, all of it is in doubt.
@@ -132,13 +133,8 @@ class Delivery:
         self.ledger = ledger
         self.pacer = pacer or Pacer(lanes=client.lanes)
         self.halt = Stop(self.policy.longest_wait if ledger else None)
-        self.somebody = False
-        self.paused = False
-        self.in_doubt = 0
+        self.course = Course(remembered=ledger is not None)
         self.answer: dict[str, Any] = {}
-        self.complaints = 0
-        self.cause: BrazeError | None = None
-        self.broadcast_done = False
         self._client = client
         self._journal = Journal(ledger)
         self._progress = progress
@@ -180,7 +176,7 @@ class Delivery:
             report.skipped = max(0, report.recipients - report.duplicates - report.invalid - settled)
         if self._journal.error:
             self.halt.now(str(self._journal.error))
-        return judge(self)
+        return judge(self.plan, self.course, self.policy, self.halt)
 
     def _stopped_by_earlier_doubt(self) -> bool:
         if self.ledger is None:
@@ -190,9 +186,9 @@ class Delivery:
         report.add_dispatch_ids(past.dispatch_ids)
         if not past.doubtful_requests or self.policy.on_unknown != "fail":
             return False
-        self.somebody = True
+        self.course.somebody = True
         report.accepted = report.accepted_before = past.accepted
-        report.unknown, self.in_doubt = past.doubtful, past.doubtful_requests
+        report.unknown, self.course.in_doubt = past.doubtful, past.doubtful_requests
         report.add_error(EARLIER_DOUBT)
         self.halt.now(EARLIER_DOUBT)
         return True
@@ -250,8 +246,8 @@ class Delivery:
         self.report.accepted_before += before
         self.report.failed += min(claim.refused, request.recipients)
         if claim.accepted or claim.refused:
-            self.somebody = True
-            self.broadcast_done |= not request.recipients
+            self.course.somebody = True
+            self.course.broadcast_done |= not request.recipients
 
     def _part(self, request: PlannedRequest, places: Sequence[int]) -> PlannedRequest:
         return keep_people(self.plan.endpoint, request, places)
@@ -273,11 +269,11 @@ class Delivery:
     def _count(self, request: PlannedRequest, sent: Sent) -> None:
         """Bring an outcome into the report; those in doubt are counted where it is decided what becomes of them."""
         report, people = self.report, request.recipients
-        self.somebody |= sent.outcome in (Outcome.ACCEPTED, Outcome.UNKNOWN)
+        self.course.somebody |= sent.outcome in (Outcome.ACCEPTED, Outcome.UNKNOWN)
         report.requests += sent.outcome not in (Outcome.NOT_SENT, Outcome.REFUSED)
         if isinstance(sent.error, BrazePausedError) and self.policy.allow_paused:
             report.notices.append(sent.error.message)
-            self.paused = not self.halt
+            self.course.paused = not self.halt
             self.halt.now(sent.error.message)
         elif sent.error is not None:
             self._count_error(request, sent)
@@ -288,7 +284,7 @@ class Delivery:
             report.add_dispatch(sent.body)
             for text in texts:
                 self._complain(text)
-            self.broadcast_done |= not people
+            self.course.broadcast_done |= not people
             self.answer = sent.body
             self._doubts_in_a_row = 0
         if self._progress:
@@ -299,18 +295,18 @@ class Delivery:
         if sent.outcome is Outcome.UNKNOWN:
             log.warning("Request %s: %s", f"{request.place + 1:,}", text)
             return
-        self.cause = self.cause or sent.error
+        self.course.cause = self.course.cause or sent.error
         self.report.failed += request.recipients * (sent.outcome is Outcome.FAILED)
         self._complain(text)
         self.halt.now(text)
 
     def _complain(self, text: str) -> None:
-        self.complaints += 1
+        self.course.complaints += 1
         self.report.add_error(text)
 
     def _doubt(self, request: PlannedRequest, since: float, reason: str) -> None:
         """Decide what becomes of recipients who may or may not have been messaged."""
-        self.somebody = True
+        self.course.somebody = True
         if self.policy.on_unknown == "reconcile":
             self._doubts.append(Doubt(request, since, reason))
         else:
@@ -323,8 +319,8 @@ class Delivery:
     def _leave_in_doubt(self, request: PlannedRequest, reason: str) -> None:
         self.report.unknown += request.recipients
         self.report.add_error(reason)
-        self.in_doubt += 1
-        if self.in_doubt <= MOST_DOUBTS_NAMED:
+        self.course.in_doubt += 1
+        if self.course.in_doubt <= MOST_DOUBTS_NAMED:
             hashes = ", ".join(map(identity_hash, names_of(self.plan.endpoint, request.body)))
             log.warning("Request %s is in doubt, it went to: %s", f"{request.place + 1:,}", hashes or "a broadcast")
 

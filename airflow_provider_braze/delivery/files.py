@@ -107,7 +107,8 @@ class FileAudience(Audience):
         from airflow.sdk import ObjectStoragePath
 
         options = {"conn_id": self.conn_id} if self.conn_id else {}
-        return ObjectStoragePath(self.path, **options).open("rb")
+        path: Any = ObjectStoragePath(self.path, **options)
+        return path.open("rb")
 
     def _read_csv(self, stream: io.BufferedReader, values_field: str | None) -> Iterator[dict[str, Any]]:
         lines = _Lines(self.path, stream, self.encoding)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_braze.delivery.errors import (
@@ -12,69 +13,91 @@ from airflow_provider_braze.delivery.errors import (
 )
 
 if TYPE_CHECKING:
-    from airflow_provider_braze.delivery.engine import Delivery
+    from airflow_provider_braze.api.errors import BrazeError
+    from airflow_provider_braze.delivery.plan import Plan
+    from airflow_provider_braze.delivery.policy import Policy
+    from airflow_provider_braze.delivery.report import Report
+    from airflow_provider_braze.delivery.sender import Stop
 
 
-def judge(delivery: Delivery) -> dict[str, Any]:
+@dataclass(slots=True)
+class Course:
+    """What a delivery met with, beside the counts of its report.
+
+    :param remembered: whether a ledger knows what was done.
+    :param somebody: whether anybody may have been messaged, now or by an earlier try.
+    :param broadcast_done: whether Braze took the one request of a plan without recipients.
+    :param paused: whether it ended since the campaign or Canvas is paused, which the author allows.
+    :param in_doubt: requests whose outcome stays unknown.
+    :param complaints: errors that are no doubt.
+    :param cause: the first of them.
+    """
+
+    remembered: bool
+    somebody: bool = False
+    broadcast_done: bool = False
+    paused: bool = False
+    in_doubt: int = 0
+    complaints: int = 0
+    cause: BrazeError | None = None
+
+
+def judge(plan: Plan, course: Course, policy: Policy, halt: Stop) -> dict[str, Any]:
     """Give the report of a delivery that ended well.
 
     :raises BrazeDeliveryError: it did not; with a ledger as :class:`BrazeResumableError`, unless a person must decide.
     :raises DeliveryPausedError: it is to go on later.
     """
-    report, halt, on_unknown = delivery.report, delivery.halt, delivery.policy.on_unknown
-    refused = report.failed or delivery.complaints
-    if not refused and halt.resume_after is not None and (on_unknown == "reconcile" or not delivery.in_doubt):
+    report = plan.report
+    refused = report.failed or course.complaints
+    if not refused and halt.resume_after is not None and (policy.on_unknown == "reconcile" or not course.in_doubt):
         raise DeliveryPausedError(f"{halt.reason}.", report.as_dict(), halt.resume_after)
-    trouble = refused or (delivery.in_doubt and on_unknown != "skip")
-    if not trouble and (delivery.paused or _through(delivery)):
+    trouble = refused or (course.in_doubt and policy.on_unknown != "skip")
+    if not trouble and (course.paused or _through(plan, course)):
         return report.as_dict()
-    if not delivery.somebody:
-        raise BrazeNobodyMessagedError(
-            f"Nobody was messaged ({report}). {halt.reason}", report.as_dict()
-        ) from delivery.cause
-    raise _error(delivery)(_explain(delivery), report.as_dict()) from delivery.cause
+    if not course.somebody:
+        text = f"Nobody was messaged ({report}). {halt.reason}"
+        raise BrazeNobodyMessagedError(text, report.as_dict()) from course.cause
+    text = "\n".join(_explain(plan, course, halt))
+    raise _error(course, policy)(text, report.as_dict()) from course.cause
 
 
-def _through(delivery: Delivery) -> bool:
+def _through(plan: Plan, course: Course) -> bool:
     """Tell whether nothing of the plan is left."""
-    if delivery.report.skipped or not len(delivery.plan):
-        return not delivery.report.skipped
+    if plan.report.skipped or not len(plan):
+        return not plan.report.skipped
     # Those in doubt were decided on before: skipped on purpose, or in the error.
-    return bool(delivery.report.recipients or delivery.broadcast_done or delivery.in_doubt)
+    return bool(plan.report.recipients or course.broadcast_done or course.in_doubt)
 
 
-def _error(delivery: Delivery) -> type[BrazeDeliveryError]:
-    person_must_decide = delivery.in_doubt and delivery.policy.on_unknown == "fail"
-    remembered = delivery.ledger is not None or delivery.policy.idempotent
-    return BrazeResumableError if remembered and not person_must_decide else BrazeDeliveryError
+def _error(course: Course, policy: Policy) -> type[BrazeDeliveryError]:
+    person_must_decide = course.in_doubt and policy.on_unknown == "fail"
+    known = course.remembered or policy.idempotent
+    return BrazeResumableError if known and not person_must_decide else BrazeDeliveryError
 
 
-def _explain(delivery: Delivery) -> str:
-    report = delivery.report
+def _explain(plan: Plan, course: Course, halt: Stop) -> list[str]:
+    report = plan.report
     lines = [f"Not everybody got through ({report})."]
-    if delivery.halt:
-        lines.append(
-            f"Sending stopped after {report.requests:,} of {len(delivery.plan):,} requests: {delivery.halt.reason}"
-        )
+    if halt:
+        lines.append(f"Sending stopped after {report.requests:,} of {len(plan):,} requests: {halt.reason}")
     else:
         lines += report.errors[:3]
-    if delivery.in_doubt:
-        lines.append(_doubt(delivery))
-    elif delivery.ledger is not None:
-        lines.append(
-            "The ledger knows who got it: once the cause is mended, clear the task, and it sends to the others."
-        )
-    return "\n".join(lines)
+    if course.in_doubt:
+        lines.append(_doubt(report, course))
+    elif course.remembered:
+        lines.append("The ledger knows who got it: mend the cause, clear the task, and it sends to the others.")
+    return lines
 
 
-def _doubt(delivery: Delivery) -> str:
-    report, count = delivery.report, delivery.in_doubt
+def _doubt(report: Report, course: Course) -> str:
     whom = f"{report.unknown:,} recipients are" if report.unknown else "The broadcast is"
+    requests = f"{course.in_doubt:,} request{'s' if course.in_doubt > 1 else ''}"
     text = (
-        f"{whom} in doubt ({count:,} request{'s' if count > 1 else ''}): they may have been messaged or not. Look into "
-        "the campaign's analytics or the users' profiles in Braze before anything is sent to them again."
+        f"{whom} in doubt ({requests}): they may have been messaged or not. Look into the campaign's analytics or the "
+        "users' profiles in Braze before anything is sent to them again."
     )
-    if delivery.ledger is None:
+    if not course.remembered:
         return text
     return (
         f"{text} Nobody else is forgotten. To go on, set on_unknown to 'skip' (leave those in doubt out), 'resend' "

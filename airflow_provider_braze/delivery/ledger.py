@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from airflow_provider_braze.delivery.outcome import Outcome
-    from airflow_provider_braze.delivery.plan import Plan, PlannedRequest
+    from airflow_provider_braze.delivery.plan import Plan
+from airflow_provider_braze.delivery.request import PlannedRequest
 
 
 @dataclass(frozen=True, slots=True)

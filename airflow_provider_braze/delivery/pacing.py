@@ -74,10 +74,9 @@ class Pacer:
         clock: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        if not (0 <= reserve < math.inf and 0 < share <= 1 and lanes >= 1):
-            raise ValueError("reserve must be 0 or more, share above 0 and at most 1, lanes 1 or more")
-        if max_per_second is not None and not 0 < max_per_second < math.inf:
-            raise ValueError("max_per_second must be above 0")
+        rate = math.inf if max_per_second is None else max_per_second * share
+        if not (0 <= reserve < math.inf and 0 < share <= 1 and lanes >= 1 and rate > 0):
+            raise ValueError("out of range: reserve >= 0, 0 < share <= 1, lanes >= 1, max_per_second > 0 are needed")
         self._reserve, self._share, self._lanes = reserve, share, lanes
         self._clock, self._chance = clock, chance
         self._crowd = max(WORKERS, 1 / share)
@@ -85,11 +84,10 @@ class Pacer:
         self._pools: dict[int | None, _Pool] = {}
         self._under_way = self._overdue = self._refusals = 0
         self._others = 0.0  # Requests that others draw for each one of ours, of late.
-        # How many may be under way: few after a reset or a 429, one more with each answer.
+        # How many may be under way: few after a reset or a 429, then one more with each answer.
         self._room = self._most_room = lanes + 2
         self._closed_until = self._last = self._slot = -math.inf
-        self._rate = (max_per_second or 0.0) * share
-        self._starts: deque[float] = deque()
+        self._rate, self._starts = rate, deque[float]()
 
     @property
     def remaining(self) -> int | None:
@@ -141,7 +139,7 @@ class Pacer:
             return min(wait, LONGEST_WAIT)
         self._under_way += 1
         self._last = now
-        if self._rate:
+        if self._rate < math.inf:
             self._slot = max(self._slot, now - CATCH_UP) + 1 / self._rate
             self._starts.append(now)
         return 0.0
@@ -152,12 +150,17 @@ class Pacer:
 
     def _begin(self, limit: int | None, remaining: int, now: float, after: float) -> None:
         """A window that was not known."""
-        self._others /= 2  # A new window may have fewer others in it.
+        self._others /= 2  # Some of them may be done.
         self._overdue = 0 if after else self._overdue + 1
         opens = now + (after or _doubled(self._overdue)) + JITTER * self._chance()
         if len(self._pools) > 3:  # Of one endpoint: an hour's, all broadcasts', one audience's.
             self._pools.clear()
-        self._pools[limit] = _Pool(remaining if limit is None else limit, max(0, remaining), now + after, opens)
+        pool = _Pool(remaining if limit is None else limit, max(0, remaining), now + after, opens)
+        self._pools[limit] = pool
+        self._room = self._room if after else self._few(pool)
+
+    def _few(self, pool: _Pool) -> int:
+        return min(self._room, max(1, int(FIRST_FEW * pool.limit / self._crowd)))
 
     def _usable(self, pool: _Pool) -> int:
         part = math.ceil(self._reserve * pool.limit) if self._reserve < 1 else int(self._reserve)
@@ -168,7 +171,7 @@ class Pacer:
 
     def _until_slot(self, now: float) -> float:
         """Evenly spaced; since late starts catch up, those of the last second are counted besides."""
-        if not self._rate:
+        if self._rate == math.inf:
             return 0.0
         most = math.ceil(self._rate)
         while self._starts and self._starts[0] + most / self._rate <= now:
@@ -178,7 +181,7 @@ class Pacer:
     def _until_pool(self, pool: _Pool, now: float) -> float:
         if now >= pool.opens and not pool.over:
             pool.over = True
-            self._room = min(self._room, max(1, int(FIRST_FEW * pool.limit / self._crowd)))
+            self._room = self._few(pool)
         left = self._usable(pool)
         usable = left - self._under_way
         if pool.over or usable >= max(KNEE * pool.limit, self._lanes * self._crowd):

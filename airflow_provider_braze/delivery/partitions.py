@@ -6,7 +6,7 @@ the rows, however often and in whatever spelling a person appears, on every mach
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Any
 
@@ -22,27 +22,26 @@ def check_count(count: Any) -> None:
         raise ValueError(f"partitions() takes a whole number from 1 to {MOST_PARTS:,}")
 
 
-def belonging(entries: Iterable[Any], index: int, count: int) -> Iterator[Any]:
-    """Yield those entries of an audience that belong to one part of it.
+def placing(count: int) -> Callable[[Any], int]:
+    """Give what tells the part, from 0, of an entry: a recipient object or a plain external user id, not validated.
 
     Entries that name nobody belong to the first part, so that one task counts them.
 
-    :param entries: recipient objects, plain external user ids, or both; not validated.
-    :param index: which part, from 0.
     :param count: how many parts there are.
     """
     from airflow_provider_braze.api.models.recipients import identity_of
 
-    nobody = {"u", "e", identity_of({})}
-    for entry in entries:
+    nobody = {"", "u", "e", identity_of({})}
+
+    def place(entry: Any) -> int:
         recipient: Any = {"external_user_id": entry} if isinstance(entry, str | int) else entry
         try:
             identity = identity_of(recipient) if _is_plain(recipient) else ""
         except (AttributeError, KeyError, TypeError, ValueError):
-            identity = ""
-        part = _hash(identity) % count if identity and identity not in nobody else 0
-        if part == index:
-            yield entry
+            return 0
+        return 0 if identity in nobody else _hash(identity) % count
+
+    return place
 
 
 def _is_plain(recipient: Any) -> bool:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from hashlib import sha256
 from itertools import compress
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from airflow_provider_braze.api.client import check_body_size, encode, fill_path, find_endpoint, validate
 from airflow_provider_braze.api.errors import BrazeConfigurationError
@@ -24,6 +24,7 @@ from airflow_provider_braze.delivery.batch import Batch, batches, name_of
 from airflow_provider_braze.delivery.bodies import body_writer
 from airflow_provider_braze.delivery.errors import BrazeAudienceError
 from airflow_provider_braze.delivery.report import Report
+from airflow_provider_braze.delivery.request import PlannedRequest
 from airflow_provider_braze.delivery.staging import stage
 
 if TYPE_CHECKING:
@@ -34,29 +35,6 @@ if TYPE_CHECKING:
 
 _BUFFER = 1 << 18
 _PROGRAMS = ("campaign_id", "canvas_id")
-
-
-class PlannedRequest(NamedTuple):
-    """One request, ready to go.
-
-    :param place: its number in the plan, from 0.
-    :param body: ready to be posted.
-    :param recipients: how many it names; 0 for one without recipients, such as a broadcast.
-    :param digest: tells its recipients from any others, whatever else the body says.
-    """
-
-    place: int
-    body: bytes
-    recipients: int
-    digest: int = 0
-
-    @property
-    def people(self) -> int:
-        """How many places it has in a ledger: a broadcast counts as a single recipient."""
-        return max(1, self.recipients)
-
-    def __repr__(self) -> str:
-        return f"<request {self.place} for {self.recipients} recipients>"
 
 
 class Plan:

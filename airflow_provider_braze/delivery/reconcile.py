@@ -19,7 +19,8 @@ from airflow_provider_braze.api.endpoints import Endpoint
 from airflow_provider_braze.delivery.bodies import people_of
 from airflow_provider_braze.delivery.outcome import Outcome
 from airflow_provider_braze.delivery.pacing import Pacer
-from airflow_provider_braze.delivery.plan import Plan, PlannedRequest
+from airflow_provider_braze.delivery.plan import Plan
+from airflow_provider_braze.delivery.request import PlannedRequest
 from airflow_provider_braze.delivery.sender import Sender, Stop
 
 # Braze's clock and ours may differ: who got it shortly before the intent counts as messaged, rather than twice.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from airflow_provider_braze.api.client import run_blocking
+from airflow_provider_braze.api.client import AsyncBrazeClient, run_blocking
 from airflow_provider_braze.api.errors import (
     BrazeBadRequestError,
     BrazeConfigurationError,
@@ -20,11 +20,11 @@ from airflow_provider_braze.delivery.errors import BrazeNobodyMessagedError
 
 if TYPE_CHECKING:
     from airflow_provider_braze.delivery.plan import Plan
-    from airflow_provider_braze.hooks.braze import BrazeHook
 
 _FLAG = TypeAdapter(bool).validate_python
 # Without any content, campaign or recipients there is nothing that Braze could send.
 _NOTHING = b"{}"
+Found = tuple[list[str], list[str]]
 log = logging.getLogger(__name__)
 
 
@@ -39,7 +39,7 @@ def is_true(value: bool | str) -> bool:
         raise BrazeConfigurationError(f"dry_run must be true or false, it is {value!r}: nothing was sent.") from None
 
 
-def rehearse(hook: BrazeHook, plan: Plan, *, allow_paused: bool) -> dict[str, Any]:
+def rehearse(client: AsyncBrazeClient, plan: Plan, *, allow_paused: bool) -> dict[str, Any]:
     """Check what Braze can be asked about without sending, and report what would be sent.
 
     :raises BrazeNobodyMessagedError: the real run would fail.
@@ -47,9 +47,9 @@ def rehearse(hook: BrazeHook, plan: Plan, *, allow_paused: bool) -> dict[str, An
     report = plan.report
     report.skipped = report.recipients - report.duplicates - report.invalid
     problems, notices = [], []
-    for found in (_program(hook, plan, allow_paused), _permission(hook, plan)):
-        problems += found[0]
-        notices += found[1]
+    for found_problems, found_notices in run_blocking(_look(client, plan, allow_paused)):
+        problems += found_problems
+        notices += found_notices
     whom = f"{report.skipped:,} recipients" if report.recipients else "a target audience"
     report.notices += [f"Dry run, nothing was sent: {len(plan):,} requests to {whom} would go out.", *notices]
     for notice in report.notices:
@@ -62,7 +62,12 @@ def rehearse(hook: BrazeHook, plan: Plan, *, allow_paused: bool) -> dict[str, An
     return {**report.as_dict(), "dry_run": True}
 
 
-def _program(hook: BrazeHook, plan: Plan, allow_paused: bool) -> tuple[list[str], list[str]]:
+async def _look(client: AsyncBrazeClient, plan: Plan, allow_paused: bool) -> list[Found]:
+    async with client:
+        return [await _program(client, plan, allow_paused), await _permission(client, plan)]
+
+
+async def _program(client: AsyncBrazeClient, plan: Plan, allow_paused: bool) -> Found:
     """Look whether the campaign or Canvas exists and is active."""
     for field, endpoint, noun in (
         ("campaign_id", "campaigns_details", "campaign"),
@@ -72,7 +77,7 @@ def _program(hook: BrazeHook, plan: Plan, allow_paused: bool) -> tuple[list[str]
         if not program:
             continue
         try:
-            details = hook.call(endpoint, {field: program})
+            details = await client.call(endpoint, {field: program})
         except (BrazeUnauthorizedError, BrazeForbiddenError) as error:
             return [], [f"Whether the {noun} is active could not be checked: {error}"]
         except BrazeError as error:
@@ -86,19 +91,15 @@ def _program(hook: BrazeHook, plan: Plan, allow_paused: bool) -> tuple[list[str]
     return [], []
 
 
-def _permission(hook: BrazeHook, plan: Plan) -> tuple[list[str], list[str]]:
+async def _permission(client: AsyncBrazeClient, plan: Plan) -> Found:
     """Post an empty body: Braze refuses it as such, or for lack of the permission."""
-
-    async def post() -> None:
-        async with hook.get_async_conn() as client:
-            client.read(plan.endpoint, await client.exchange(client.wrap(plan.endpoint, _NOTHING)))
-
+    permission = plan.endpoint.permission
     try:
-        run_blocking(post())
+        client.read(plan.endpoint, await client.exchange(client.wrap(plan.endpoint, _NOTHING)))
     except (BrazeUnauthorizedError, BrazeForbiddenError) as error:
-        return [f"The key may not send (it needs the permission {plan.endpoint.permission}): {error}"], []
+        return [f"The key may not send (it needs the permission {permission}): {error}"], []
     except (BrazeBadRequestError, BrazeRateLimitError):
-        return [], [f"The key has the permission {plan.endpoint.permission}."]
+        return [], [f"The key has the permission {permission}."]
     except BrazeError as error:
-        return [], [f"Whether the key has the permission {plan.endpoint.permission} could not be checked: {error}"]
+        return [], [f"Whether the key has the permission {permission} could not be checked: {error}"]
     return [], []

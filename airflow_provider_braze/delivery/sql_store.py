@@ -201,7 +201,6 @@ def _passes(error: BaseException) -> bool:
 
 def _connect(conn_id: str) -> Engine:
     from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
-    from sqlalchemy.pool import QueuePool
 
     try:
         connection = BaseHook.get_connection(conn_id)
@@ -212,9 +211,7 @@ def _connect(conn_id: str) -> Engine:
         ) from None
     try:
         hook = connection.get_hook()  # type: ignore[no-untyped-call]
-        engine: Engine = hook.get_sqlalchemy_engine(
-            {"hide_parameters": True, "poolclass": QueuePool, "pool_size": 1, "max_overflow": 0}
-        )
+        engine: Engine = hook.get_sqlalchemy_engine(engine_kwargs={"hide_parameters": True, "pool_size": 1})
     except Exception as error:
         raise BrazeConfigurationError(
             f"Connection {conn_id!r} is none that a ledger can use, nothing was sent: "

@@ -113,7 +113,7 @@ class BrazeDeliveryOperator(GuardedOperator):
             for sample in plan.report.invalid_samples:
                 self.log.warning("Left out: %s", sample)
             if is_true(self.render_template(self.rehearsal, context)):
-                return rehearse(self.hook, plan, allow_paused=self.allow_paused)
+                return rehearse(self.hook.get_async_conn(), plan, allow_paused=self.allow_paused)
             try:
                 with self.open_ledger(plan, context) as ledger:
                     return self._deliver(plan, ledger, context)

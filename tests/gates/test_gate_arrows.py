@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "api": {"api", "__version__"},
     "delivery": {"api", "delivery"},
     "guards": {"api", "delivery"},
+    "stats": set(),
     "hooks": {"api", "delivery", "hooks", "get_provider_info"},
     "emulator": {"emulator"},
 }

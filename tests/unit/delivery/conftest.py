@@ -1,6 +1,41 @@
+import itertools
+
 import pytest
+from ledger_support import CONN_ID, PostgresDatabase, SqliteDatabase
+from servers import Postgres
+
+_numbers = itertools.count(1)
 
 
 @pytest.fixture
 def braze_emulator_seed():
     return {"users": []}
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL server for the session; the machine it runs on does not crash in these tests."""
+    with Postgres(fsync="off") as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_ledger(postgres, monkeypatch):
+    """An empty PostgreSQL database behind the connection of the ledger."""
+    database = PostgresDatabase(postgres, f"ledger_{next(_numbers)}")
+    monkeypatch.setenv(f"AIRFLOW_CONN_{CONN_ID.upper()}", database.connection_json())
+    return database
+
+
+@pytest.fixture
+def sqlite_ledger(tmp_path, monkeypatch):
+    """An empty SQLite file behind the connection of the ledger."""
+    database = SqliteDatabase(tmp_path / "ledger.db")
+    monkeypatch.setenv(f"AIRFLOW_CONN_{CONN_ID.upper()}", database.connection_json())
+    return database
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request):
+    """An empty database behind the connection of the ledger, of either kind."""
+    return request.getfixturevalue(f"{request.param}_ledger")

@@ -418,16 +418,14 @@ def test_ways_to_say_where(file, monkeypatch, tmp_path):
 
 @pytest.fixture
 def bucket():
-    """A storage in memory behind the protocol s3, by a connection and without one; gives it as a writer of files."""
+    """A storage in memory as s3 behind the connection ``store_default``; gives what writes files into it."""
     from airflow.sdk.io import attach
-    from airflow.sdk.io.store import _STORE_CACHE
     from fsspec.implementations.memory import MemoryFileSystem
 
     storage = MemoryFileSystem()
     attach("s3", "store_default", fs=storage)
     yield lambda name, content: storage.pipe(f"/bucket/{name}", content)
     storage.rm("/bucket", recursive=True)
-    del _STORE_CACHE["s3-store_default"]
 
 
 def test_an_object_storage(bucket):
