@@ -56,8 +56,8 @@ class Pacer:
 
     To each start belongs one :meth:`note`, or one :meth:`give_back`.
 
-    :param reserve: what is left for all others: below 1 a share of the pool's limit, from 1 on a number of requests.
-        At most half of a pool, so that a number meant for a large one leaves a tiny one usable.
+    :param reserve: what is left for all others until the reset: below 1 a share of the pool's limit, from 1 on a number
+        of requests. At most half of a pool, so that a number meant for a large one leaves a tiny one usable.
     :param max_per_second: most starts within any second; 0.5 is one in two seconds.
     :param share: part of the whole that is this worker's, 0.25 for one of four mapped tasks.
     :param lanes: requests that this worker has under way at most.
@@ -80,14 +80,13 @@ class Pacer:
         self._reserve, self._share, self._lanes = reserve, share, lanes
         self._clock, self._chance = clock, chance
         self._crowd = max(WORKERS, 1 / share)
-        # Of two pools the documentation does not say which is told: each limit told is obeyed, the strictest paces.
+        # Of two pools it is undocumented which one is told: each limit that was told is obeyed, the strictest paces.
         self._pools: dict[int | None, _Pool] = {}
         self._under_way = self._overdue = self._refusals = 0
         self._others = 0.0  # Requests that others draw for each one of ours, of late.
-        # How many may be under way: few after a reset or a 429, then one more with each answer.
-        self._room = self._most_room = lanes + 2
-        self._closed_until = self._last = self._slot = -math.inf
+        self._room = self._most_room = lanes + 2  # To be under way: few after a reset or a 429, then ever more.
         self._rate, self._starts = rate, deque[float]()
+        self._closed_until = self._last = self._slot = -math.inf
 
     @property
     def remaining(self) -> int | None:
@@ -122,9 +121,9 @@ class Pacer:
             self._begin(limit.limit, limit.remaining, now, after)
 
     def hold(self, seconds: float) -> None:
-        """Start nothing for so long: a 429 said so. Afterwards one request goes first."""
+        """Start nothing for so long: a 429 said so, and was noted. Afterwards one request goes first."""
         if (now := self._clock()) >= self._closed_until:
-            # No answer but this one since the last time: then waiting as long again is not enough.
+            # Room for two: this is the only answer since the last time, so waiting as long again is not enough.
             self._refusals = self._refusals + 1 if self._room <= 2 else 0
         self._closed_until = max(self._closed_until, now + min(max(_doubled(self._refusals), seconds), LONGEST_WAIT))
         self._room = 1
@@ -155,9 +154,8 @@ class Pacer:
         opens = now + (after or _doubled(self._overdue)) + JITTER * self._chance()
         if len(self._pools) > 3:  # Of one endpoint: an hour's, all broadcasts', one audience's.
             self._pools.clear()
-        pool = _Pool(remaining if limit is None else limit, max(0, remaining), now + after, opens)
-        self._pools[limit] = pool
-        self._room = self._room if after else self._few(pool)
+        self._pools[limit] = _Pool(remaining if limit is None else limit, max(0, remaining), now + after, opens)
+        self._room = self._room if after else self._few(self._pools[limit])
 
     def _few(self, pool: _Pool) -> int:
         return min(self._room, max(1, int(FIRST_FEW * pool.limit / self._crowd)))

@@ -217,16 +217,24 @@ def _connect(conn_id: str) -> Engine:
             f"Connection {conn_id!r} is none that a ledger can use, nothing was sent: "
             f"{mask(str(error), connection.password or '')}. {_SUPPORTED}"
         ) from None
+    check_engine(conn_id, engine)
+    ignored = getattr(hook, "ignored_extra_options", ())
+    # The hook's engine leaves the extras out, such as sslmode.
+    _tune(engine, {name: value for name, value in connection.extra_dejson.items() if name not in ignored})
+    return engine
+
+
+def check_engine(conn_id: str, engine: Engine) -> None:
+    """Refuse what a ledger cannot be kept in.
+
+    :raises BrazeConfigurationError: it is another database or driver, or none that outlives the process.
+    """
     in_memory = engine.dialect.name == "sqlite" and engine.url.database in (None, "", ":memory:")
     if engine.dialect.driver not in _DRIVERS or in_memory:
         raise BrazeConfigurationError(
             f"Connection {conn_id!r} leads to {engine.dialect.name} by {engine.dialect.driver}"
             f"{', in memory' if in_memory else ''}, nothing was sent. {_SUPPORTED}"
         )
-    ignored = getattr(hook, "ignored_extra_options", ())
-    # The hook's engine leaves the extras out, such as sslmode.
-    _tune(engine, {name: value for name, value in connection.extra_dejson.items() if name not in ignored})
-    return engine
 
 
 def _tune(engine: Engine, extras: Mapping[str, Any]) -> None:

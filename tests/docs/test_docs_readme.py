@@ -1,5 +1,6 @@
 """Every Python block of the README runs, against the emulator."""
 
+import json
 import re
 from pathlib import Path
 
@@ -11,7 +12,9 @@ BLOCKS = re.findall(r"^```python\n(.*?)^```", TEXT, flags=re.MULTILINE | re.DOTA
 
 
 @pytest.fixture(autouse=True)
-def customers(warehouse):
+def customers(warehouse, monkeypatch, tmp_path):
+    ledger = {"conn_type": "sqlite", "host": str(tmp_path / "ledger.db")}
+    monkeypatch.setenv("AIRFLOW_CONN_LEDGER_DB", json.dumps(ledger))
     warehouse(
         "CREATE TABLE customers (customer_id INTEGER, first_name TEXT, points INTEGER, last_order TEXT)",
         ("INSERT INTO customers VALUES (?, ?, ?, ?)", [10009, "Liam", 42, "2026-10-07"]),

@@ -1,10 +1,6 @@
-import itertools
-
 import pytest
 from ledger_support import CONN_ID, PostgresDatabase, SqliteDatabase
 from servers import Postgres
-
-_numbers = itertools.count(1)
 
 
 @pytest.fixture
@@ -19,12 +15,17 @@ def postgres():
         yield server
 
 
+@pytest.fixture(scope="session")
+def _postgres_database(postgres):
+    return PostgresDatabase(postgres, "ledger")
+
+
 @pytest.fixture
-def postgres_ledger(postgres, monkeypatch):
+def postgres_ledger(_postgres_database, monkeypatch):
     """An empty PostgreSQL database behind the connection of the ledger."""
-    database = PostgresDatabase(postgres, f"ledger_{next(_numbers)}")
-    monkeypatch.setenv(f"AIRFLOW_CONN_{CONN_ID.upper()}", database.connection_json())
-    return database
+    _postgres_database.empty()
+    monkeypatch.setenv(f"AIRFLOW_CONN_{CONN_ID.upper()}", _postgres_database.connection_json())
+    return _postgres_database
 
 
 @pytest.fixture

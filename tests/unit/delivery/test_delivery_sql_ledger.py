@@ -23,12 +23,14 @@ from ledger_support import (
     said,
     settle,
 )
+from sqlalchemy import create_engine
 
 from airflow_provider_braze.api.errors import BrazeConfigurationError
 from airflow_provider_braze.delivery.errors import BrazeLedgerError
 from airflow_provider_braze.delivery.ledger import Intent, Settlement
 from airflow_provider_braze.delivery.outcome import Outcome
 from airflow_provider_braze.delivery.sql_ledger import SqlLedger
+from airflow_provider_braze.delivery.sql_store import check_engine
 
 ABC = ["ann", "ben", "cleo"]
 FREEING = [Outcome.NOT_SENT, Outcome.FAILED, Outcome.REFUSED]
@@ -576,6 +578,7 @@ def test_another_prefix_is_another_ledger(database):
 
 
 def test_a_role_that_may_not_make_tables_uses_those_there_are(postgres_ledger, monkeypatch):
+    postgres_ledger.execute("DROP ROLE IF EXISTS plain")
     postgres_ledger.execute("CREATE ROLE plain LOGIN PASSWORD 'plain-secret'")
     connection = json.loads(postgres_ledger.connection_json())
     name = f"AIRFLOW_CONN_{CONN_ID.upper()}"
@@ -641,10 +644,6 @@ def test_a_sqlite_file_that_cannot_be_made_is_a_ledger_error(monkeypatch, tmp_pa
         ({"conn_type": "http", "host": "example.com"}, "'ledger' is none that a ledger can use"),
         ({"conn_type": "nonsense", "host": "example.com"}, "'ledger' is none that a ledger can use"),
         ({"conn_type": "sqlite", "host": ":memory:"}, "leads to sqlite by pysqlite, in memory"),
-        (
-            {"conn_type": "postgres", "extra": {"sqlalchemy_scheme": "postgresql+asyncpg"}},
-            "leads to postgresql by asyncpg",
-        ),
     ],
 )
 def test_a_connection_of_the_wrong_kind_says_what_is_supported(monkeypatch, connection, problem):
@@ -655,6 +654,13 @@ def test_a_connection_of_the_wrong_kind_says_what_is_supported(monkeypatch, conn
     with pytest.raises(BrazeConfigurationError, match=problem) as caught:
         open_ledger()
     assert "PostgreSQL (psycopg2 or psycopg 3)" in str(caught.value)
+
+
+def test_another_driver_is_refused():
+    with pytest.raises(
+        BrazeConfigurationError, match=r"'ledger' leads to postgresql by asyncpg, .* or in a SQLite file"
+    ):
+        check_engine(CONN_ID, create_engine("postgresql+asyncpg://127.0.0.1/ledger"))
 
 
 # The object that the author of a DAG writes

@@ -8,11 +8,12 @@ import json
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException
+from airflow.sdk import Connection
 
 from airflow_provider_braze.api import errors
 from airflow_provider_braze.get_provider_info import CONN_FIELDS
 from airflow_provider_braze.hooks.braze import BrazeHook
-from airflow_provider_braze.hooks.settings import Settings
+from airflow_provider_braze.hooks.settings import Settings, read_settings
 
 KEY = "a0b1c2d3-key-of-the-connection"
 REST = "rest.iad-01.braze.com"
@@ -169,11 +170,15 @@ def test_extras_of_a_connection_as_uri(monkeypatch):
     assert len(settings.staging) == 2
 
 
+@pytest.mark.usefixtures("airflow_db")
 @pytest.mark.parametrize("extra", ['{"test_recipients": ["t-1"]', "test_recipients=t-1", '["t-1"]', '"t-1"', "7"])
 def test_an_extra_that_airflow_would_take_for_empty_is_refused(monkeypatch, extra):
-    written = json.dumps({"conn_type": "braze", "host": REST, "password": KEY, "extra": extra})
-    monkeypatch.setenv("AIRFLOW_CONN_BRAZE_DEFAULT", written)
+    fields = {"conn_type": "braze", "host": REST, "password": KEY, "extra": extra}
     with pytest.raises(errors.BrazeConfigurationError, match="extra is no JSON object"):
+        read_settings(Connection(conn_id="braze_default", **fields))
+    monkeypatch.setenv("AIRFLOW_CONN_BRAZE_DEFAULT", json.dumps(fields))
+    # Airflow 3.1 passes over such a connection and says that there is none.
+    with pytest.raises(errors.BrazeConfigurationError):
         BrazeHook().get_conn()
 
 

@@ -1,0 +1,87 @@
+"""DAGs of one task each; what a test wishes of them comes as JSON in CRASH_CELL, and may change from try to try."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+from airflow.sdk import DAG
+from deadly import Deadly
+
+from airflow_provider_braze.delivery.sql_ledger import SqlLedger
+from airflow_provider_braze.delivery.task_state import TaskStateLedger
+from airflow_provider_braze.operators.schedule import BrazeScheduleCampaignOperator
+from airflow_provider_braze.operators.send import (
+    BrazeSendCampaignOperator,
+    BrazeSendCanvasOperator,
+    BrazeSendTransactionalEmailOperator,
+)
+
+CAMPAIGN = "0f2c9a54-7f0e-4a55-9a55-2d8a4f6f1b10"
+CANVAS = "9c3b7d20-6e51-4f8a-b1c2-3d4e5f607182"
+CELL = json.loads(os.environ.get("CRASH_CELL", "{}"))
+if "pid_file" in CELL:
+    Path(CELL["pid_file"]).write_text(str(os.getpid()))
+
+
+def ledger():
+    """Give the ledger of the cell; with a witness the one that may kill."""
+    inner = {"task": TaskStateLedger, "sql": lambda: SqlLedger("ledger"), "none": lambda: None}[
+        CELL.get("ledger", "none")
+    ]()
+    if inner is None or "witness" not in CELL:
+        return inner
+    return Deadly(inner, CELL["witness"], **CELL.get("kill", {}))
+
+
+def shared():
+    """Give what all tasks have in common."""
+    given = {
+        "retries": CELL.get("retries", 3),
+        "retry_delay": timedelta(0),
+        "on_unknown": CELL.get("on_unknown", "fail"),
+        "on_clear": CELL.get("on_clear", "resume"),
+        "ledger": ledger(),
+        "settling_time": timedelta(seconds=CELL.get("settling_time", 0)),
+        "max_quota_wait": timedelta(seconds=CELL.get("max_quota_wait", 1)),
+        "retry_server_errors": CELL.get("retry_server_errors", True),
+    }
+    if "execution_timeout" in CELL:
+        given["execution_timeout"] = timedelta(seconds=CELL["execution_timeout"])
+    return given
+
+
+def dag(name):
+    """Make a DAG."""
+    return DAG(f"crash_{name}", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc))
+
+
+PEOPLE = [f"p{number}" for number in range(CELL.get("people", 365))]
+
+with dag("campaign"):
+    BrazeSendCampaignOperator(task_id="send", campaign_id=CAMPAIGN, recipients=PEOPLE, **shared())
+
+with dag("canvas"):
+    BrazeSendCanvasOperator(task_id="send", canvas_id=CANVAS, recipients=PEOPLE, **shared())
+
+with dag("broadcast"):
+    BrazeSendCampaignOperator(
+        task_id="send", campaign_id=CAMPAIGN, broadcast=True, **shared() | {"on_unknown": CELL.get("on_unknown", "fail")}
+    )
+
+with dag("schedule"):
+    BrazeScheduleCampaignOperator(
+        task_id="send", campaign_id=CAMPAIGN, recipients=PEOPLE, schedule="2035-01-01T00:00:00Z", **shared()
+    )
+
+with dag("email"):
+    BrazeSendTransactionalEmailOperator(
+        task_id="send", campaign_id=CAMPAIGN, recipient={"external_user_id": "p0"}, **shared()
+    )
+
+with dag("mapped"):
+    BrazeSendCampaignOperator.partial(task_id="send", campaign_id=CAMPAIGN, **shared()).expand(
+        recipients=[PEOPLE[start : start + 120] for start in (0, 120, 240)]
+    )
