@@ -132,6 +132,7 @@ class Delivery:
         self.policy = policy or Policy()
         self.ledger = ledger
         self.pacer = pacer or Pacer(lanes=client.lanes)
+        self.pacer.need = len(plan)
         self.halt = Stop(self.policy.longest_wait if ledger else None)
         self.course = Course(remembered=ledger is not None)
         self.answer: dict[str, Any] = {}

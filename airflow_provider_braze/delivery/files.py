@@ -68,8 +68,7 @@ class FileAudience(Audience):
     def recipients(self, values_field: str | None = None) -> Iterator[dict[str, Any]]:
         """Read the file and yield one recipient per row."""
         read = {"csv": self._read_csv, "jsonl": self._read_json_lines, "parquet": self._read_parquet}[self._kind()]
-        with contextlib.ExitStack() as stack:
-            stream = stack.enter_context(self._open())
+        with self._open() as stream:
             try:
                 yield from read(stream, values_field)
                 return

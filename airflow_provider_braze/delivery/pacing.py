@@ -54,6 +54,8 @@ class Pacer:
         while (seconds := pacer.take()) > 0:
             await asyncio.sleep(seconds)  # or shorter
 
+    ``need`` says how many requests are still to come: where twice that is left there is no reason to spread them.
+
     To each start belongs one :meth:`note`, or one :meth:`give_back`.
 
     :param reserve: what is left for all others until the reset: below 1 a share of the pool's limit, from 1 on a number
@@ -87,6 +89,7 @@ class Pacer:
         self._room = self._most_room = lanes + 2  # To be under way: few after a reset or a 429, then ever more.
         self._rate, self._starts = rate, deque[float]()
         self._closed_until = self._last = self._slot = -math.inf
+        self.need: int | None = None
 
     @property
     def remaining(self) -> int | None:
@@ -137,6 +140,7 @@ class Pacer:
         if wait > 0:
             return min(wait, LONGEST_WAIT)
         self._under_way += 1
+        self.need = max(0, self.need - 1) if self.need is not None else None
         self._last = now
         if self._rate < math.inf:
             self._slot = max(self._slot, now - CATCH_UP) + 1 / self._rate
@@ -187,6 +191,8 @@ class Pacer:
         least = 1 + self._others
         if left < least:
             return pool.opens - now
+        if self.need is not None and usable >= max(least, 2 * self.need):
+            return 0.0
         if usable < least or self._under_way >= max(1, left / self._crowd):
             # As many workers, all with their lanes full, cannot have more under way than is left.
             return min(ANSWER_SOON, pool.opens - now)

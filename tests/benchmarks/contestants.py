@@ -8,7 +8,9 @@ import json
 import resource
 import sys
 import time
+import uuid
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +40,7 @@ def bodies(requests: int) -> list[bytes]:
     ]
 
 
-def ours(url: str, requests: int, wire: Any = None) -> dict[str, float]:
+def ours(url: str, requests: int, wire: Any = None, ledger: Any = None) -> dict[str, float]:
     """The delivery: validate, merge, plan, send, read every answer."""
     import aiohttp  # noqa: F401 (imported before the clock starts, as in the bare loop)
 
@@ -55,7 +57,8 @@ def ours(url: str, requests: int, wire: Any = None) -> dict[str, float]:
         planned, planned_cpu = time.perf_counter(), time.process_time()
         if wire:
             client._wire = wire()
-        report = deliver(Delivery(plan, client))
+        with ledger(plan) if ledger else nullcontext() as opened:
+            report = deliver(Delivery(plan, client, ledger=opened))
     assert report["accepted"] == len(people), report
     return {
         "seconds": time.perf_counter() - began,
@@ -63,6 +66,15 @@ def ours(url: str, requests: int, wire: Any = None) -> dict[str, float]:
         "plan_cpu": planned_cpu - began_cpu,
         "send_cpu": time.process_time() - planned_cpu,
     }
+
+
+def ours_sql_ledger(url: str, requests: int) -> dict[str, float]:
+    """The delivery, remembered in the PostgreSQL of the connection ``ledger_db``."""
+    from airflow_provider_braze.delivery.ledger import TaskTry
+    from airflow_provider_braze.delivery.sql_ledger import SqlLedger
+
+    task = TaskTry("bench", uuid.uuid4().hex, "send")
+    return ours(url, requests, ledger=lambda plan: SqlLedger("ledger_db").open(task, plan))
 
 
 def validating(url: str, requests: int) -> dict[str, float]:

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 import traceback
+import urllib.request
 from multiprocessing.connection import Client, Connection
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,8 @@ def _serve(folder: Path) -> None:
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
+            # A supervisor may see a killed task only at its next heartbeat.
+            "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
             "AIRFLOW__API_AUTH__JWT_SECRET": "a secret of the crash tests, as long as it has to be: 0123456789abcdef",
             "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
             "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(folder / "logs"),
@@ -100,6 +103,8 @@ def _serve(folder: Path) -> None:
 
 def _preload() -> None:
     """Import what the forked processes need, which starts no thread and opens no connection."""
+    import airflow.executors.local_executor
+    import airflow.jobs.scheduler_job_runner
     import airflow.models
     import airflow.sdk.execution_time.supervisor
     import airflow.sdk.execution_time.task_runner
@@ -146,10 +151,11 @@ def _execution_api(port: int) -> None:
 
 
 def _wait_for(port: int) -> None:
+    """Wait for the first answer, which takes the API seconds, longer than a supervisor has patience for."""
     end = time.monotonic() + READY_WITHIN
     while True:
         try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/execution/health", timeout=READY_WITHIN).close()
         except OSError:
             if time.monotonic() > end:
                 raise
@@ -213,7 +219,11 @@ class _Desk:
     """Does for one test what the scheduler, the triggerer, an executor and a person at the UI do."""
 
     def __init__(self, line: Connection) -> None:
+        from airflow.executors.local_executor import LocalExecutor
+
         self._line = line
+        self._executor = LocalExecutor(parallelism=1)
+        self._keys: dict[int, Any] = {}
         self._workers: dict[int, int | None] = {}
         self._dag_id = self._run_id = ""
 
@@ -235,6 +245,7 @@ class _Desk:
         except EOFError:
             pass
         finally:
+            print("DESK", self._run_id, os.times(), len(self._workers), flush=True)
             for pid, code in self._workers.items():
                 if code is None:
                     with contextlib.suppress(ProcessLookupError):
@@ -277,7 +288,7 @@ class _Desk:
 
     def schedule(self) -> list[int]:
         """Queue what is to run, as the scheduler's loop does; gives the map indexes."""
-        from airflow.utils import timezone
+        from airflow.sdk import timezone
         from airflow.utils.session import create_session
         from airflow.utils.state import TaskInstanceState
 
@@ -299,11 +310,8 @@ class _Desk:
     def start(self, map_index: int, environment: dict[str, str]) -> int:
         """Hand a queued task to a worker, and give the worker's pid."""
         from airflow.executors import workloads
-        from airflow.executors.local_executor import LocalExecutor
         from airflow.utils.session import create_session
 
-        if not hasattr(self, "_executor"):
-            self._executor = LocalExecutor(parallelism=1)
         with create_session() as session:
             [one] = [one for one in self._instances(session) if one.map_index == map_index]
             workload = workloads.ExecuteTask.make(one, generator=self._executor.jwt_generator)
@@ -316,6 +324,7 @@ class _Desk:
 
         pid = _fork(run)
         self._workers[pid] = None
+        self._keys[pid] = workload.ti.key
         return pid
 
     def wait(self, pid: int, seconds: float = ENDS_WITHIN) -> int | None:
@@ -325,11 +334,24 @@ class _Desk:
             found, status = os.waitpid(pid, os.WNOHANG)
             if found:
                 self._workers[pid] = os.waitstatus_to_exitcode(status)
+                self._tell_scheduler(pid)
             elif time.monotonic() > end:
                 return None
             else:
                 time.sleep(0.01)
         return self._workers[pid]
+
+    def _tell_scheduler(self, pid: int) -> None:
+        """Pass on how a worker ended; where the database does not know of it, the scheduler takes its task for failed."""
+        from airflow.jobs.scheduler_job_runner import SchedulerJobRunner
+        from airflow.models.dagbag import DBDagBag
+        from airflow.utils.session import create_session
+        from airflow.utils.state import TaskInstanceState
+
+        state = TaskInstanceState.FAILED if self._workers[pid] else TaskInstanceState.SUCCESS
+        self._executor.change_state(self._keys[pid], state)
+        with create_session() as session:
+            SchedulerJobRunner.process_executor_events(self._executor, None, DBDagBag(), session)
 
     def states(self) -> list[dict[str, Any]]:
         """What the database says of the tasks."""
@@ -354,9 +376,9 @@ class _Desk:
     def resume(self, failed: bool = False) -> None:
         """Fire the trigger of a deferred task, as the triggerer does."""
         from airflow.models.trigger import Trigger
+        from airflow.sdk import timezone
         from airflow.triggers.base import TriggerEvent
         from airflow.utils.session import create_session
-        from airflow.utils import timezone
 
         with create_session() as session:
             for one in self._instances(session):

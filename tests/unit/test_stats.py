@@ -11,7 +11,6 @@ import sys
 
 import pytest
 
-from airflow_provider_braze import stats
 from airflow_provider_braze.delivery.report import Report
 
 TAGS = {"dag_id": "weekly", "task_id": "offers.send", "endpoint": "campaigns_trigger_send"}
@@ -135,9 +134,8 @@ def test_metrics_that_do_not_work_fail_nothing(metrics):
     assert "Traceback" not in printed.partition("Could not configure")[0]
 
 
-@pytest.mark.parametrize(
-    "made", [{"accepted": "many"}, {"requests": [1]}, {"accepted": 1, "accepted_before": "x"}, None, 7], ids=str
-)
-def test_a_report_that_is_none_fails_nothing(made, caplog):
-    stats.count(made, **TAGS)
-    assert "The delivery is not in Airflow's metrics" in caplog.text
+def test_reports_that_are_none_fail_nothing(listener):
+    strange = [{"accepted": "many"}, {"requests": [1]}, {"accepted": 1, "accepted_before": "x"}, None, 7]
+    printed = count_elsewhere([*strange, report(requests=1)], **listener.address)
+    assert printed.count("The delivery is not in Airflow's metrics") == len(strange)
+    assert listener() == ["airflow.braze.requests:1|c"]

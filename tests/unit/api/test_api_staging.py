@@ -143,7 +143,7 @@ def test_everybody_at_once_is_always_refused(braze_emulator, key, call, rewrite,
         ("live_activity_start", {**ACTIVITY, "custom_audience": TIER}),
         ("messages_send", {**PUSH, "audience": TIER, "broadcast": True}),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_an_audience_by_filters_is_always_refused(braze_emulator, key, rewrite, endpoint, body):
     with pytest.raises(BrazeGuardError, match="an audience reaches others"):

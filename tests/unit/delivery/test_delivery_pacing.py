@@ -500,6 +500,10 @@ class TestWaits:
         pacer.note(RateLimit(5_000, 4_900, 3_500.0))
         assert pacer.take() == 0
 
+    def test_where_a_reset_is_past_few_go_first_too(self, pacer):
+        pacer.note(RateLimit(5_000, 4_900, 0.0))
+        assert starts_now(pacer) == 3
+
     def test_a_day_is_waited_for_by_the_hour(self, pacer):
         pacer.note(RateLimit(100, 0, LONGEST_WINDOW))
         assert pacer.take() == LONGEST_WAIT
@@ -643,3 +647,15 @@ class TestWhateverComes:
 def test_numbers_out_of_range(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Pacer(**wrong)
+
+
+def test_a_small_delivery_is_not_spread_over_the_window_of_a_small_pool():
+    """Ten requests from a pool of a hundred an hour go at once; the same ten of twelve do not."""
+    for remaining, at_once in ((100, 10), (12, 1)):
+        pacer = Pacer(clock=lambda: 0.0, chance=lambda: 0.0)
+        pacer.need = 10
+        started = 0
+        while started < 10 and pacer.take() == 0.0:
+            started += 1
+            pacer.note(RateLimit(limit=100, remaining=remaining - started, reset_after=3000.0))
+        assert started == at_once

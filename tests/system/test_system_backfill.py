@@ -1,0 +1,114 @@
+"""``airflow backfill create`` over a month, with a real scheduler: nobody is messaged unless the author wrote so."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+
+import pytest
+from airflow_processes import Airflow
+
+from airflow_provider_braze.emulator import BrazeEmulator
+
+DAYS = 30
+DAG_FILE = '''
+from datetime import timedelta
+
+from airflow.sdk import DAG, timezone
+
+from airflow_provider_braze.operators.schedule import BrazeScheduleCampaignOperator
+from airflow_provider_braze.operators.send import BrazeSendCampaignOperator, BrazeSendTransactionalEmailOperator
+
+WEEKLY, ORDER_READY = "0f2c9a54-7f0e-4a55-9a55-2d8a4f6f1b10", "7a1f0c3e-2b4d-4e6f-8a90-1b2c3d4e5f60"
+
+for dag_id, wishes in {"letters": {}, "letters_on_purpose": {"on_backfill": "send", "max_staleness": None}}.items():
+    with DAG(
+        dag_id,
+        schedule="@daily",
+        start_date=timezone.datetime(2026, 3, 1),
+        # The scheduler makes no runs of its own after it.
+        end_date=timezone.datetime(2026, 3, 31),
+        catchup=False,
+        max_active_tasks=64,
+        default_args=wishes,
+    ):
+        BrazeSendCampaignOperator(task_id="send", campaign_id=WEEKLY, recipients=["u-1", "u-2"])
+        BrazeSendCampaignOperator.partial(task_id="send_mapped", campaign_id=WEEKLY).expand(recipients=[["u-3"]])
+        BrazeScheduleCampaignOperator(
+            task_id="schedule", campaign_id=WEEKLY, recipients=["u-1"], schedule=timezone.utcnow() + timedelta(days=1)
+        )
+        BrazeSendTransactionalEmailOperator(
+            task_id="receipt",
+            campaign_id=ORDER_READY,
+            recipient={"external_user_id": "u-1"},
+            trigger_properties={"order": {"number": 7, "counter": "North door"}},
+        )
+'''
+TASKS = ("send", "send_mapped", "schedule", "receipt")
+T0 = time.time()
+def say(*w): print(f"{time.time()-T0:6.1f}", *w, flush=True)
+
+
+@pytest.fixture(scope="module")
+def braze():
+    with BrazeEmulator() as emulator:
+        yield emulator
+
+
+@pytest.fixture(scope="module")
+def airflow(braze, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("backfill")
+    (folder / "dags").mkdir()
+    (folder / "dags" / "letters.py").write_text(DAG_FILE)
+    say("begin")
+    with Airflow(
+        folder / "dags",
+        database=f"sqlite:///{folder}/airflow.db",
+        executor="LocalExecutor",
+        connections={"braze_default": braze.connection_json()},
+        settings={"core.parallelism": int(os.environ.get("PAR", "4")), "scheduler.max_tis_per_query": 0},
+    ) as airflow:
+        airflow.command("db", "migrate")
+        say("migrated")
+        airflow.start("scheduler", "dag-processor")
+        airflow.wait_until_ready("letters", "letters_on_purpose")
+        say("ready")
+        yield airflow
+
+
+def backfill(airflow, dag_id, days):
+    """Create a backfill as a person does, and wait until its runs have ended; gives its task instances."""
+    span = ("--from-date", "2026-03-01", "--to-date", f"2026-03-{days:02}")
+    airflow.command("backfill", "create", "--dag-id", dag_id, *span, "--max-active-runs", str(days))
+    say("created")
+
+    def ended():
+        runs = airflow.get(f"dags/{dag_id}/dagRuns")["dag_runs"]
+        assert {run["run_type"] for run in runs} == {"backfill"}
+        return len(runs) == days and all(run["state"] in ("success", "failed") for run in runs)
+
+    airflow.wait_for(f"the end of {days} runs of {dag_id}", ended, every=1.0)
+    say("ended")
+    return airflow.task_instances(dag_id)
+
+
+def test_nobody_is_messaged_and_each_log_says_why(airflow, braze):
+    braze.reset()
+    instances = backfill(airflow, "letters", DAYS)
+    assert sorted(instance["task_id"] for instance in instances) == sorted(TASKS * DAYS)
+    assert {instance["state"] for instance in instances} == {"skipped"}
+    for instance in instances:
+        log = airflow.task_log(instance, 1)
+        assert f"This run ({instance['dag_run_id']}) belongs to a backfill: nobody is messaged" in log
+        assert "on_backfill='send'" in log
+    assert braze.requests() == []
+    assert braze.summary()["recipients"] == 0
+
+
+def test_who_wrote_that_it_sends_sends(airflow, braze):
+    braze.reset()
+    instances = backfill(airflow, "letters_on_purpose", 2)
+    assert [instance["state"] for instance in instances] == ["success"] * 8
+    assert braze.deliveries() == {"external_user_id:u-1": 4, "external_user_id:u-2": 2, "external_user_id:u-3": 2}
+    assert len(braze.schedules()) == 2
