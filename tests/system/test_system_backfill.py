@@ -8,6 +8,7 @@ import time
 
 import pytest
 from airflow_processes import Airflow
+from servers import Postgres
 
 from airflow_provider_braze.emulator import BrazeEmulator
 
@@ -62,9 +63,9 @@ def airflow(braze, tmp_path_factory):
     (folder / "dags").mkdir()
     (folder / "dags" / "letters.py").write_text(DAG_FILE)
     say("begin")
-    with Airflow(
+    with Postgres(fsync="off") as postgres, Airflow(
         folder / "dags",
-        database=f"sqlite:///{folder}/airflow.db",
+        database=postgres.url(postgres.create_database("airflow")).replace("://", "+psycopg2://"),
         executor="LocalExecutor",
         connections={"braze_default": braze.connection_json()},
         settings={"core.parallelism": int(os.environ.get("PAR", "4")), "scheduler.max_tis_per_query": 0},
