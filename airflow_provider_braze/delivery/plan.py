@@ -80,7 +80,8 @@ class Plan:
                 self._append_single(staging)
             else:
                 self._read(stage(audience, staging, self.endpoint))
-                self._judge(max_invalid, allow_empty)
+                # A part of an audience may be empty where the others are not.
+                self._judge(max_invalid, allow_empty or getattr(audience, "has_others", False))
         except BaseException:
             self.close()
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_braze.delivery.policy import TRACED
@@ -80,6 +81,11 @@ class BrazeSendOperator(BrazeDeliveryOperator):
 
     def take_people(self, name: str, value: Any) -> None:
         """Note that a parameter that holds people was given."""
+        from airflow_provider_braze.delivery.audience import Audience
+
+        if isinstance(value, Audience):
+            # Mapped tasks of one process share the object of the DAG: rendered there, it would stay as it is for the first.
+            value = copy(value)
         setattr(self, name, None if value is NOT_GIVEN else value)
         if value is not NOT_GIVEN:
             self.people_fields = (*self.people_fields, name)

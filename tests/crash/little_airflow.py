@@ -11,8 +11,12 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
+import gc
+import importlib
 import json
 import os
+import pkgutil
 import signal
 import socket
 import subprocess
@@ -98,6 +102,7 @@ def _serve(folder: Path) -> None:
         _in_child(_set_up)
         children = {_fork(lambda: _execution_api(port))}
         _wait_for(port)
+        _warm_up()
         _answer_calls(folder, children)
 
 
@@ -108,21 +113,24 @@ def _preload() -> None:
     import airflow.models
     import airflow.sdk.execution_time.supervisor
     import airflow.sdk.execution_time.task_runner
-    import airflow.serialization.serialized_objects  # noqa: F401
+    import airflow.serialization.serialized_objects
     from airflow.providers_manager import ProvidersManager
 
     with contextlib.suppress(ImportError):
-        import airflow.sdk.providers_manager_runtime  # noqa: F401
+        import airflow.sdk.providers_manager_runtime
     import airflow.providers.common.compat.sdk
     import airflow.providers.postgres.hooks.postgres
     import airflow.providers.standard.triggers.temporal  # noqa: F401
 
-    import airflow_provider_braze.api.client
-    import airflow_provider_braze.delivery.engine
-    import airflow_provider_braze.delivery.sql_ledger
-    import airflow_provider_braze.operators.schedule
-    import airflow_provider_braze.operators.send  # noqa: F401
+    import airflow_provider_braze
+    from airflow_provider_braze.api.endpoints import ENDPOINTS
 
+    for part in ("api", "delivery", "hooks", "operators"):
+        folder = [str(Path(airflow_provider_braze.__path__[0]) / part)]
+        for module in pkgutil.iter_modules(folder, f"airflow_provider_braze.{part}."):
+            importlib.import_module(module.name)
+    for endpoint in ENDPOINTS.values():
+        endpoint.request.model_rebuild()
     ProvidersManager().initialize_providers_hooks()
 
 
@@ -148,6 +156,27 @@ def _execution_api(port: int) -> None:
     from airflow.api_fastapi.app import create_app
 
     uvicorn.run(create_app(apps="execution"), host="127.0.0.1", port=port, log_level="warning")
+
+
+def _warm_up() -> None:
+    """Do once what each test would pay for, without a thread or a connection that is left over."""
+    from airflow import settings
+
+    for dag_id in ("crash_campaign", "crash_schedule", "crash_mapped"):
+        desk = _Desk(None)
+        desk.begin(dag_id, "warm_up")
+        desk.schedule()
+    # Processes must not share connections.
+    settings.engine.dispose()
+    gc.collect()
+    gc.freeze()
+
+
+@functools.cache
+def _dags() -> Any:
+    from airflow.models.dagbag import DBDagBag
+
+    return DBDagBag()
 
 
 def _wait_for(port: int) -> None:
@@ -218,7 +247,7 @@ def _nobody_uses(users: Any) -> bool:
 class _Desk:
     """Does for one test what the scheduler, the triggerer, an executor and a person at the UI do."""
 
-    def __init__(self, line: Connection) -> None:
+    def __init__(self, line: Any) -> None:
         from airflow.executors.local_executor import LocalExecutor
 
         self._line = line
@@ -229,11 +258,6 @@ class _Desk:
 
     def work(self) -> None:
         """Answer until the test hangs up."""
-        from airflow import settings
-
-        # No connections are shared between processes.
-        settings.dispose_orm(do_log=False)
-        settings.configure_orm()
         try:
             while True:
                 name, args, kwargs = self._line.recv()
@@ -245,7 +269,6 @@ class _Desk:
         except EOFError:
             pass
         finally:
-            print("DESK", self._run_id, os.times(), len(self._workers), flush=True)
             for pid, code in self._workers.items():
                 if code is None:
                     with contextlib.suppress(ProcessLookupError):
@@ -271,12 +294,11 @@ class _Desk:
                 session.merge(run)
 
     def _run(self, session: Any) -> Any:
-        from airflow.models.dagbag import DBDagBag
         from airflow.models.dagrun import DagRun
         from sqlalchemy import select
 
         run = session.scalars(select(DagRun).filter_by(dag_id=self._dag_id, run_id=self._run_id)).one()
-        run.dag = DBDagBag().get_dag_for_run(run, session)
+        run.dag = _dags().get_dag_for_run(run, session)
         return run
 
     def _instances(self, session: Any) -> list[Any]:
@@ -329,29 +351,29 @@ class _Desk:
 
     def wait(self, pid: int, seconds: float = ENDS_WITHIN) -> int | None:
         """Wait for a worker's end; gives its exit code, None where it goes on."""
+        from airflow.utils.state import TaskInstanceState
+
         end = time.monotonic() + seconds
         while self._workers[pid] is None:
             found, status = os.waitpid(pid, os.WNOHANG)
             if found:
                 self._workers[pid] = os.waitstatus_to_exitcode(status)
-                self._tell_scheduler(pid)
+                lost = self._workers[pid] != 0
+                self._tell_scheduler(pid, TaskInstanceState.FAILED if lost else TaskInstanceState.SUCCESS)
             elif time.monotonic() > end:
                 return None
             else:
                 time.sleep(0.01)
         return self._workers[pid]
 
-    def _tell_scheduler(self, pid: int) -> None:
-        """Pass on how a worker ended; where the database does not know of it, the scheduler takes its task for failed."""
+    def _tell_scheduler(self, pid: int, state: str) -> None:
+        """Pass on how a worker ended; where the database does not know, the scheduler takes its task for failed."""
         from airflow.jobs.scheduler_job_runner import SchedulerJobRunner
-        from airflow.models.dagbag import DBDagBag
         from airflow.utils.session import create_session
-        from airflow.utils.state import TaskInstanceState
 
-        state = TaskInstanceState.FAILED if self._workers[pid] else TaskInstanceState.SUCCESS
         self._executor.change_state(self._keys[pid], state)
         with create_session() as session:
-            SchedulerJobRunner.process_executor_events(self._executor, None, DBDagBag(), session)
+            SchedulerJobRunner.process_executor_events(self._executor, None, _dags(), session)
 
     def states(self) -> list[dict[str, Any]]:
         """What the database says of the tasks."""
@@ -388,14 +410,10 @@ class _Desk:
                     Trigger.submit_event(one.trigger_id, TriggerEvent(timezone.utcnow()), session=session)
 
     def give_up(self) -> None:
-        """Take the running task for lost, as the scheduler does with one whose heartbeats have ended."""
-        from airflow.utils.session import create_session
+        """Take the task that was started last for lost, as the scheduler does where its heartbeats have ended."""
+        from airflow.utils.state import TaskInstanceState
 
-        with create_session() as session:
-            run = self._run(session)
-            [one] = self._instances(session)
-            one.task = run.dag.get_task(one.task_id)
-            one.handle_failure("the worker's heartbeats have ended", session=session)
+        self._tell_scheduler(list(self._keys)[-1], TaskInstanceState.FAILED)
 
     def log(self) -> str:
         """All task logs of the run, one message a line."""

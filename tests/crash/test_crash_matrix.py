@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 
 import pytest
-
-from crash_support import LEDGERS, POLICIES
+from crash_support import BATCH, LEDGERS, POLICIES, SEND
 
 # Where the task dies: by the ledger's writes (which one), or by the proxy at its fourth request.
 MOMENTS = {
@@ -114,4 +113,95 @@ def test_killed(cell, moment, ledger, on_unknown, way_on):
     requests, people = check_ledger(trial)
     if way_on == "clear":
         trial.clear()
+    go_on(trial, requests, people)
+
+
+@pytest.mark.parametrize("on_unknown", POLICIES)
+@pytest.mark.parametrize("ledger", LEDGERS)
+@pytest.mark.parametrize("moment", ["after_an_intent", "accepted_unanswered", "answered_unrecorded"])
+@pytest.mark.parametrize("how", ["SIGTERM", "timeout"])
+def test_told_to_stop(cell, how, moment, ledger, on_unknown):
+    """A task that is told to stop finishes what is under way, so that hardly anything is in doubt; then it goes on."""
+    trial = cell(ledger=ledger, on_unknown=on_unknown, lanes=4)
+    state = die(trial, how, moment)
+    requests, people = check_ledger(trial)
+    if moment != "accepted_unanswered":
+        assert not requests, "nothing was lost, so nothing is in doubt"
+    # The proxy lets go of the connection after the signal, so that its request is in doubt.
+    if requests and on_unknown == "fail" and how == "SIGTERM":
+        assert state == "failed"
+    else:
+        assert state == "up_for_retry", "the ledger knows who got it: Airflow may go on by itself"
+    if state == "failed":
+        trial.clear()
+    go_on(trial, requests, people)
+
+
+FAULTS = {
+    "dropped_before_acceptance": {"kind": "drop_before_acceptance"},
+    "dropped_after_acceptance": {"kind": "drop_after_acceptance"},
+    "garbage": {"kind": "garbage_201"},
+    "empty": {"kind": "empty_201"},
+    "gateway_timeout": {"kind": "server_error", "status": 504},
+    "too_late": {"kind": "slow", "seconds": 2.0},
+    "half_sent": None,
+}
+
+
+@pytest.mark.parametrize("on_unknown", POLICIES)
+@pytest.mark.parametrize("ledger", LEDGERS)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_answer_lost(cell, fault, ledger, on_unknown):
+    """The connection or the answer is lost; the task lives on, and its policy decides at once."""
+    trial = cell(ledger=ledger, on_unknown=on_unknown, lanes=4 if fault in ("garbage", "half_sent") else 1, timeout=1)
+    if wanted := FAULTS[fault]:
+        trial.emulator.inject(path=SEND, skip=3, **wanted)
+    state = trial.run(proxy=None if wanted else trial.proxy(4, "half_sent"))
+    trial.settled()
+    delivered = trial.deliveries()
+    everybody = set(range(trial.people))
+    if on_unknown == "fail":
+        assert state == "failed"
+        requests, people = check_ledger(trial)
+        assert requests == 1
+        check_named(trial, requests, people, len(delivered))
+        trial.clear()
+        go_on(trial, requests, people)
+        return
+    assert state == "success"
+    report = trial.report
+    assert report["accepted"] + report["unknown"] == trial.people
+    if on_unknown == "skip":
+        assert set(delivered.values()) == {1}
+        assert report["unknown"] == BATCH
+        assert len(everybody - set(delivered)) in (0, BATCH)
+    elif on_unknown == "resend":
+        assert set(delivered) == everybody
+        assert sum(count > 1 for count in delivered.values()) in (0, BATCH)
+    else:
+        assert dict(delivered) == dict.fromkeys(everybody, 1)
+
+
+@pytest.mark.parametrize("way_on", ["resumed", "resumed_and_killed", "trigger_lost", "cleared"])
+@pytest.mark.parametrize("on_unknown", POLICIES)
+@pytest.mark.parametrize("ledger", LEDGERS)
+def test_during_a_deferral(cell, ledger, on_unknown, way_on):
+    """The quota is used up, the task frees its worker; what happens meanwhile is forgotten by nobody."""
+    trial = cell(ledger=ledger, on_unknown=on_unknown, lanes=2, extra={"quota_reserve": 0})
+    trial.emulator.inject("rate_limited", path=SEND, skip=3, times=2, retry_after=600.0, header_style="retry_after")
+    assert trial.run() == "deferred"
+    requests, people = check_ledger(trial)
+    assert not requests, "what was not sent is not in doubt"
+    assert "frees its worker" in trial.log()
+    trial.emulator.clear_faults()
+    if way_on == "cleared":
+        trial.clear()
+    else:
+        trial.station.resume(failed=way_on == "trigger_lost")
+    if way_on == "resumed_and_killed":
+        assert trial.run(kill={"at": "before_outcome", "number": 2}) == "up_for_retry"
+        requests, people = check_ledger(trial)
+        assert requests
+    elif way_on == "trigger_lost":
+        assert trial.run() == "up_for_retry"
     go_on(trial, requests, people)

@@ -4,8 +4,10 @@ import json
 import re
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from airflow.sdk import DAG
+from pyarrow import parquet
 
 TEXT = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```", TEXT, flags=re.MULTILINE | re.DOTALL)
@@ -15,6 +17,9 @@ BLOCKS = re.findall(r"^```python\n(.*?)^```", TEXT, flags=re.MULTILINE | re.DOTA
 def customers(warehouse, monkeypatch, tmp_path):
     ledger = {"conn_type": "sqlite", "host": str(tmp_path / "ledger.db")}
     monkeypatch.setenv("AIRFLOW_CONN_LEDGER_DB", json.dumps(ledger))
+    monkeypatch.chdir(tmp_path)
+    Path("exports").mkdir()
+    parquet.write_table(pa.table({"id": [10009, 10010]}), "exports/people.parquet")
     warehouse(
         "CREATE TABLE customers (customer_id INTEGER, first_name TEXT, points INTEGER, last_order TEXT)",
         ("INSERT INTO customers VALUES (?, ?, ?, ?)", [10009, "Liam", 42, "2026-10-07"]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from airflow.sdk import DAG
@@ -88,6 +88,6 @@ def mapped():
 for task in (campaign, canvas, broadcast, schedule, email, mapped):
     # A cell's wishes may not suit the other tasks.
     if CELL.get("dag", task.__name__) == task.__name__:
-        with DAG(f"crash_{task.__name__}", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc)) as dag:
+        with DAG(f"crash_{task.__name__}", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
             task()
         globals()[dag.dag_id] = dag

@@ -52,7 +52,7 @@ class _OpenDeadly(OpenLedger):
         self._intents = self._outcomes = 0
 
     @property
-    def past(self):  # type: ignore[override]  # noqa: ANN201
+    def past(self):  # type: ignore[override]
         return self._inner.past
 
     def close(self) -> None:

@@ -918,7 +918,7 @@ def test_a_pause_after_a_doubt_that_was_decided_on_is_still_a_pause(braze_emulat
     _, error = send(braze_emulator.url, people, on_unknown, store=store, **wishes)
     assert isinstance(error, DeliveryPausedError), str(error)
     braze_emulator.clock.advance(3600)
-    for _ in range(3):
+    for _ in range(6):
         _, error = send(braze_emulator.url, people, on_unknown, store=store, **wishes)
         if error is None:
             break

@@ -1,0 +1,318 @@
+"""The journal: many intents in one write, nothing leaves before it is durable, and whoever waits is told."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+
+import pytest
+
+from airflow_provider_braze.delivery.errors import BrazeLedgerError
+from airflow_provider_braze.delivery.journal import LINGER, Journal
+from airflow_provider_braze.delivery.ledger import Claim, Intent, OpenLedger, Past, Settlement
+from airflow_provider_braze.delivery.outcome import Outcome
+from airflow_provider_braze.delivery.plan import PlannedRequest
+
+
+class Notes(OpenLedger):
+    """Keeps each write; it may be slow, and fail at the write of a number."""
+
+    def __init__(self, *, seconds=0.0, fails_at=None, error=None):
+        self.past = Past()
+        self.seconds, self.fails_at, self.error = seconds, fails_at, error or BrazeLedgerError("the disk is full")
+        self.writes, self.threads, self.inside = [], set(), 0
+
+    def write(self, intents, settlements):
+        self.inside += 1
+        assert self.inside == 1, "called by two threads at a time"
+        self.threads.add(threading.get_ident())
+        time.sleep(self.seconds)
+        self.writes.append(([one.request.place for one in intents], [one.ticket for one in settlements]))
+        self.inside -= 1
+        if self.fails_at is not None and len(self.writes) > self.fails_at:
+            raise self.error
+        return [Claim(ticket=one.request.place, free=range(1)) for one in intents]
+
+
+def intent(place):
+    return Intent(PlannedRequest(place, b"{}", 1))
+
+
+def settlement(place, outcome=Outcome.ACCEPTED):
+    return Settlement(place, outcome)
+
+
+def run(work):
+    async def bounded():
+        async with asyncio.timeout(10):
+            return await work()
+
+    return asyncio.run(bounded())
+
+
+def test_without_a_ledger_everything_is_free_at_once():
+    async def work():
+        async with Journal(None) as journal:
+            claim = await journal.intend(Intent(PlannedRequest(0, b"{}", 7)))
+            journal.settle(settlement(None))
+            return claim
+
+    claim = run(work)
+    assert (claim.ticket, list(claim.free)) == (None, list(range(7)))
+
+
+def test_intents_that_wait_go_into_one_write_in_their_order():
+    ledger = Notes(seconds=0.05)
+
+    async def work():
+        async with Journal(ledger) as journal:
+            claims = await asyncio.gather(*(journal.intend(intent(place)) for place in range(100)))
+            return [claim.ticket for claim in claims]
+
+    assert run(work) == list(range(100))
+    assert ledger.writes == [(list(range(100)), [])]
+
+
+def test_what_comes_during_a_write_goes_into_the_next():
+    ledger = Notes(seconds=0.1)
+
+    async def work():
+        async with Journal(ledger) as journal:
+            first = asyncio.create_task(journal.intend(intent(0)))
+            await asyncio.sleep(0.03)
+            later = [asyncio.create_task(journal.intend(intent(place))) for place in (1, 2)]
+            await first
+            journal.settle(settlement(0))
+            await asyncio.gather(*later)
+
+    run(work)
+    assert ledger.writes == [([0], []), ([1, 2], [0])]
+
+
+def test_an_intent_is_answered_only_after_its_write_ended():
+    ledger = Notes(seconds=0.2)
+
+    async def work():
+        async with Journal(ledger) as journal:
+            began = time.monotonic()
+            await journal.intend(intent(0))
+            return time.monotonic() - began, len(ledger.writes)
+
+    seconds, writes = run(work)
+    assert seconds >= 0.2
+    assert writes == 1
+
+
+def test_the_event_loop_goes_on_while_the_ledger_blocks():
+    ledger = Notes(seconds=0.3)
+
+    async def work():
+        ticks = 0
+        async with Journal(ledger) as journal:
+            waiting = asyncio.create_task(journal.intend(intent(0)))
+            while not waiting.done():
+                await asyncio.sleep(0.01)
+                ticks += 1
+        return ticks
+
+    assert run(work) >= 5
+    assert threading.get_ident() not in ledger.threads
+
+
+def test_one_thread_writes_all():
+    ledger = Notes()
+
+    async def work():
+        async with Journal(ledger) as journal:
+            for place in range(5):
+                await journal.intend(intent(place))
+                journal.settle(settlement(place))
+
+    run(work)
+    assert len(ledger.threads) == 1
+
+
+def test_writes_are_no_more_often_than_the_linger():
+    ledger = Notes()
+
+    async def work():
+        async with Journal(ledger) as journal:
+            end = time.monotonic() + 0.5
+            place = 0
+            while time.monotonic() < end:
+                await journal.intend(intent(place))
+                place += 1
+
+    run(work)
+    assert len(ledger.writes) <= 0.5 / LINGER + 2
+
+
+def test_claims_of_nothing_new_do_not_linger():
+    """A resumed delivery goes quickly through what is done."""
+
+    class Done(Notes):
+        def write(self, intents, settlements):
+            super().write(intents, settlements)
+            return [Claim(accepted=1) for _ in intents]
+
+    async def work():
+        async with Journal(Done()) as journal:
+            began = time.monotonic()
+            for place in range(100):
+                await journal.intend(intent(place))
+            return time.monotonic() - began
+
+    assert run(work) < 100 * LINGER
+
+
+def test_settlements_are_flushed_at_the_close_in_their_order():
+    ledger = Notes(seconds=0.05)
+
+    async def work():
+        async with Journal(ledger) as journal:
+            await journal.intend(intent(0))
+            for place in range(50):
+                journal.settle(settlement(place))
+
+    run(work)
+    assert [ticket for _, tickets in ledger.writes for ticket in tickets] == list(range(50))
+
+
+def test_settlements_are_flushed_also_where_the_work_failed():
+    ledger = Notes(seconds=0.05)
+
+    async def work():
+        async with Journal(ledger) as journal:
+            await journal.intend(intent(0))
+            journal.settle(settlement(0))
+            raise RuntimeError("elsewhere")
+
+    with pytest.raises(RuntimeError, match="elsewhere"):
+        run(work)
+    assert ledger.writes == [([0], []), ([], [0])]
+
+
+def test_a_settlement_during_the_last_write_is_not_lost():
+    ledger = Notes(seconds=0.2)
+
+    async def work():
+        async with Journal(ledger) as journal:
+            await journal.intend(intent(0))
+            journal.settle(settlement(0))
+            await asyncio.sleep(0.1)
+            journal.settle(settlement(1))
+
+    run(work)
+    assert [ticket for _, tickets in ledger.writes for ticket in tickets] == [0, 1]
+
+
+def test_a_settlement_without_a_ticket_writes_nothing():
+    ledger = Notes()
+
+    async def work():
+        async with Journal(ledger) as journal:
+            journal.settle(settlement(None))
+
+    run(work)
+    assert ledger.writes == []
+
+
+@pytest.mark.parametrize(
+    "error", [BrazeLedgerError("the disk is full"), OSError("the disk is full")], ids=lambda error: type(error).__name__
+)
+def test_a_write_that_fails_wakes_all_who_wait(error, caplog):
+    ledger = Notes(seconds=0.1, fails_at=0, error=error)
+
+    async def work():
+        async with Journal(ledger) as journal:
+            first = [asyncio.create_task(journal.intend(intent(place))) for place in range(3)]
+            await asyncio.sleep(0.03)
+            journal.settle(settlement(99))
+            later = [asyncio.create_task(journal.intend(intent(place))) for place in range(3, 6)]
+            answers = await asyncio.gather(*first, *later, return_exceptions=True)
+            after = await asyncio.gather(journal.intend(intent(6)), return_exceptions=True)
+            return answers + after, journal.error
+
+    answers, kept = run(work)
+    assert len(answers) == 7
+    assert all(isinstance(answer, BrazeLedgerError) for answer in answers)
+    assert "the disk is full" in str(kept)
+    assert len(ledger.writes) == 1, "after a failure nothing more is written"
+    assert "1 outcomes stay in doubt" in caplog.text
+
+
+def test_outcomes_that_a_failing_write_had_are_told(caplog):
+    ledger = Notes(fails_at=1)
+
+    async def work():
+        async with Journal(ledger) as journal:
+            await journal.intend(intent(0))
+            journal.settle(settlement(0))
+            journal.settle(settlement(1))
+
+    with caplog.at_level(logging.ERROR):
+        run(work)
+    assert "2 outcomes could not be written" in caplog.text
+
+
+def test_settling_after_a_failure_hangs_nobody(caplog):
+    ledger = Notes(fails_at=0)
+
+    async def work():
+        async with Journal(ledger) as journal:
+            with pytest.raises(BrazeLedgerError):
+                await journal.intend(intent(0))
+            journal.settle(settlement(0))
+            journal.settle(settlement(1))
+
+    run(work)
+    assert "2 outcomes stay in doubt" in caplog.text
+
+
+def test_one_who_no_longer_waits_does_not_keep_the_others_waiting():
+    """A lane that broke cancels the rest; outcomes of requests that Braze answered must be written all the same."""
+    ledger = Notes(seconds=0.1)
+
+    async def work():
+        async with Journal(ledger) as journal:
+            waiting = [asyncio.create_task(journal.intend(intent(place))) for place in range(3)]
+            await asyncio.sleep(0.03)
+            waiting[1].cancel()
+            journal.settle(settlement(7))
+            _, hanging = await asyncio.wait(waiting, timeout=1)
+            for one in hanging:
+                one.cancel()
+            return len(hanging)
+
+    assert run(work) == 0
+    assert [ticket for _, tickets in ledger.writes for ticket in tickets] == [7]
+
+
+def test_a_failing_write_reaches_the_others_where_one_no_longer_waits():
+    ledger = Notes(seconds=0.1, fails_at=0)
+
+    async def work():
+        async with Journal(ledger) as journal:
+            waiting = [asyncio.create_task(journal.intend(intent(place))) for place in range(3)]
+            await asyncio.sleep(0.03)
+            waiting[0].cancel()
+            _, hanging = await asyncio.wait(waiting, timeout=1)
+            for one in hanging:
+                one.cancel()
+            return len(hanging)
+
+    assert run(work) == 0
+
+
+def test_closing_twice_as_many_journals_as_there_are_writes_leaves_no_thread():
+    before = threading.active_count()
+
+    async def work():
+        for _ in range(5):
+            async with Journal(Notes()) as journal:
+                await journal.intend(intent(0))
+
+    run(work)
+    assert threading.active_count() <= before
