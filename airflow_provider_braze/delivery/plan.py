@@ -17,7 +17,7 @@ from hashlib import sha256
 from itertools import compress
 from typing import TYPE_CHECKING, Any, Self
 
-from airflow_provider_braze.api.client import check_body_size, encode, fill_path, find_endpoint, validate
+from airflow_provider_braze.api.client import admit, check_body_size, encode, fill_path, find_endpoint, validate
 from airflow_provider_braze.api.errors import BrazeConfigurationError
 from airflow_provider_braze.api.models.common import BODY_BYTES
 from airflow_provider_braze.delivery.batch import Batch, batches, name_of
@@ -122,11 +122,8 @@ class Plan:
         self._digests.append(int.from_bytes(sha256(names).digest()[:8], "big"))
 
     def _append_single(self, staging: StagingList | None) -> None:
-        body = dict(self._payload)
-        validate(self.endpoint, body)
-        if staging is not None:
-            body = staging.admit(self.endpoint, body)
-        self._append(encode(self.endpoint, validate(self.endpoint, body)), [])
+        content = encode(self.endpoint, validate(self.endpoint, self._payload))
+        self._append(admit(self.endpoint, content, staging), [])
 
     def _read(self, audience: Audience) -> None:
         endpoint = self.endpoint

@@ -84,7 +84,7 @@ class BrazeSendOperator(BrazeDeliveryOperator):
         from airflow_provider_braze.delivery.audience import Audience
 
         if isinstance(value, Audience):
-            # Mapped tasks of one process share the object of the DAG: rendered there, it would stay as it is for the first.
+            # Mapped tasks of one process share the DAG's object: rendered there, it would stay as for the first.
             value = copy(value)
         setattr(self, name, None if value is NOT_GIVEN else value)
         if value is not NOT_GIVEN:

@@ -67,7 +67,8 @@ class Cell:
 
     @property
     def pid(self):
-        return int(self._pid_file.read_text())
+        """Of the task's process, as soon as it has read its DAG; 0 before."""
+        return int(self._pid_file.read_text() or 0) if self._pid_file.exists() else 0
 
     @property
     def state(self):
@@ -82,8 +83,7 @@ class Cell:
     @property
     def report(self):
         """What the task has returned."""
-        [report] = self.station.returned()
-        return report
+        return self.station.pushed("return_value")
 
     def deliveries(self):
         """Messages by the number of the person."""

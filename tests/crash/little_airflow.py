@@ -444,15 +444,15 @@ class _Desk:
         finally:
             connection.close()
 
-    def returned(self) -> list[Any]:
-        """What the tasks have returned."""
+    def pushed(self, key: str) -> Any:
+        """An XCom of the only task; None where there is none."""
         rows = self.query(
-            "SELECT value FROM xcom WHERE dag_id = %(dag)s AND run_id = %(run)s AND key = 'return_value' "
-            "ORDER BY map_index",
+            "SELECT value FROM xcom WHERE dag_id = %(dag)s AND run_id = %(run)s AND key = %(key)s",
             dag=self._dag_id,
             run=self._run_id,
+            key=key,
         )
-        return [json.loads(value) if isinstance(value, str) else value for (value,) in rows]
+        return rows[0][0] if rows else None
 
 
 def _run_workload(workload: Any) -> None:

@@ -1,10 +1,11 @@
-"""A worker that lost its task and lives on: it sends nothing beyond what its ledger knew before another one took over."""
+"""A worker that lost its task and lives on: it sends nothing beyond what was durable before another one took over."""
 
 from __future__ import annotations
 
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 from crash_support import HAS_STORE, LEDGERS, POLICIES
@@ -14,24 +15,23 @@ MOMENTS = {"intents_claimed_ahead": ("after_intent", 4), "an_outcome_unwritten":
 
 @pytest.fixture
 def haunted(cell):
-    """A task that stands still, is taken for lost, and is done by a second worker; gives it, and wakes the first one."""
+    """A task whose worker stands still and is taken for lost; gives it, its ledger, and what wakes the worker."""
     stopped = []
 
     def make(moment, policy, ledger, **wishes):
         trial = cell(ledger=ledger, on_unknown=policy, lanes=4, **wishes)
         at, number = MOMENTS[moment]
         worker = trial.start(kill={"at": at, "number": number, "how": "SIGSTOP"})
-        wait_until(lambda: trial._pid_file.exists() and stands_still(trial.pid))
-        trial.settled()
+        wait_until(lambda: trial.pid and stands_still(trial.pid))
         zombie = trial.pid
-        stopped.append(zombie)
+        # Its supervisor, which would end it at the next heartbeat, stands still as well, as on a machine that hangs.
+        os.kill(worker, signal.SIGSTOP)
+        stopped.extend((zombie, worker))
+        trial.settled()
         before = trial.ledger()
         trial.station.give_up()
 
         def wake():
-            # Its supervisor would end it at the next heartbeat; stopped, it is alone with Braze.
-            os.kill(worker, signal.SIGSTOP)
-            stopped.append(worker)
             os.kill(zombie, signal.SIGCONT)
             os.kill(worker, signal.SIGCONT)
             assert trial.station.wait(worker) is not None
@@ -55,8 +55,7 @@ def wait_until(condition, seconds=30):
 
 
 def stands_still(pid):
-    with open(f"/proc/{pid}/stat") as file:
-        return file.read().rpartition(")")[2].split()[0] == "T"
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 @pytest.mark.parametrize("on_unknown", POLICIES)

@@ -20,7 +20,8 @@ from airflow_provider_braze.operators.send import (
 )
 
 CAMPAIGN = "0f2c9a54-7f0e-4a55-9a55-2d8a4f6f1b10"
-CANVAS = "9c3b7d20-6e51-4f8a-b1c2-3d4e5f607182"
+TRANSACTIONAL = "7a1f0c3e-2b4d-4e6f-8a90-1b2c3d4e5f60"
+CANVAS = "0f2c9a54-7f0e-4a55-9a55-2d8a4f6f1b10"
 CELL = json.loads(os.environ.get("CRASH_CELL", "{}"))
 if "pid_file" in CELL:
     Path(CELL["pid_file"]).write_text(str(os.getpid()))
@@ -76,7 +77,7 @@ def schedule():
 
 def email():
     BrazeSendTransactionalEmailOperator(
-        task_id="send", campaign_id=CAMPAIGN, recipient={"external_user_id": "p0"}, **shared()
+        task_id="send", campaign_id=TRANSACTIONAL, recipient={"external_user_id": "p0"}, **shared()
     )
 
 
