@@ -13,6 +13,7 @@ from airflow_provider_braze.api.errors import (
     BrazeConfigurationError,
     BrazeError,
     BrazeForbiddenError,
+    BrazeGuardError,
     BrazeRateLimitError,
     BrazeUnauthorizedError,
 )
@@ -98,6 +99,8 @@ async def _permission(client: AsyncBrazeClient, plan: Plan) -> Found:
         client.read(plan.endpoint, await client.exchange(client.wrap(plan.endpoint, _NOTHING)))
     except (BrazeUnauthorizedError, BrazeForbiddenError) as error:
         return [f"The key may not send (it needs the permission {permission}): {error}"], []
+    except BrazeGuardError:
+        return [], ["Whether the key may send is not asked over a connection with test_recipients."]
     except (BrazeBadRequestError, BrazeRateLimitError):
         return [], [f"The key has the permission {permission}."]
     except BrazeError as error:

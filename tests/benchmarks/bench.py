@@ -15,6 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from statistics import median
 
+import airflow_bench
+import ten_million
 from rich.console import Console
 from rich.table import Table
 
@@ -40,6 +42,8 @@ def main() -> None:
             {"ours": 1600, "ours_without_aiohttp": 1600, "bare_aiohttp": 1600, "sequential_requests": 60},
             "sequential_requests",
         )
+        airflow_bench.main(url, run)
+    ten_million.main()
 
 
 def compare(title: str, url: str, contestants: dict[str, int], against: str) -> None:
