@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -116,8 +117,7 @@ class Airflow:
     :param database: SQLAlchemy URL of an empty database for the metadata.
     :param executor: as in airflow.cfg.
     :param connections: what AIRFLOW_CONN_... variables say, by connection id.
-    :param settings: of airflow.cfg, such as ``{"scheduler.parsing_pre_import_modules": "False"}``.
-    :param environment: variables for all processes.
+    :param settings: of airflow.cfg, such as ``{"core.parallelism": 4}``.
     """
 
     def __init__(
@@ -128,7 +128,6 @@ class Airflow:
         executor: str,
         connections: Mapping[str, str],
         settings: Mapping[str, Any] | None = None,
-        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="braze-provider-airflow-"))
         self.logs = self.home / "logs"
@@ -151,8 +150,9 @@ class Airflow:
             "logging.base_log_folder": self.logs,
             "logging.colored_console_log": False,
             "scheduler.enable_health_check": False,
-            "scheduler.scheduler_idle_sleep_time": 0.2,
+            "scheduler.scheduler_idle_sleep_time": 0.5,
             "dag_processor.parsing_processes": 1,
+            "dag_processor.min_file_process_interval": 3600,
             "usage_data_collection.enabled": False,
             **(settings or {}),
         }
@@ -162,7 +162,6 @@ class Airflow:
             "PYTHONUNBUFFERED": "1",
             **{f"AIRFLOW__{name.replace('.', '__').upper()}": str(value) for name, value in known.items()},
             **{f"AIRFLOW_CONN_{name.upper()}": value for name, value in connections.items()},
-            **(environment or {}),
         }
         atexit.register(self.stop)
 
@@ -209,7 +208,7 @@ class Airflow:
         self.wait_for("the API server", self._log_in)
         self.wait_for("the scheduler", lambda: self._is_well("scheduler"))
         for dag_id in dag_ids:
-            self.wait_for(dag_id, lambda dag_id=dag_id: self._has(dag_id))  # type: ignore[misc]
+            self.wait_for(dag_id, lambda dag_id=dag_id: self._has(dag_id))
 
     def _log_in(self) -> bool:
         try:
@@ -228,7 +227,7 @@ class Airflow:
         return any(dag["dag_id"] == dag_id for dag in self.get("dags")["dags"])
 
     def wait_for(
-        self, what: str, look: Callable[[], Found | None], within: float = READY_WITHIN, every: float = 0.5
+        self, what: str, look: Callable[[], Found | None], within: float = READY_WITHIN, every: float = 1.0
     ) -> Found:
         """Wait for something as long as all parts live."""
 
@@ -309,13 +308,7 @@ class Emulator:
         """Put a fault in force."""
         fetch(f"{self.url}/__emulator__/faults", {"kind": kind, **options})
 
-    def answers(self, path: str, status: int) -> int:
-        """Count the requests to a path that were answered so."""
-        return len(re.findall(rf'"[A-Z]+ {re.escape(path)} HTTP/1.1" {status}\b', self._process.text()))
-
-    def statuses(self) -> dict[str, int]:
-        """Count all answers by path and status."""
-        counts: dict[str, int] = {}
-        for path, status in re.findall(r'"[A-Z]+ (/[^_]\S*) HTTP/1.1" (\d+)', self._process.text()):
-            counts[f"{path} {status}"] = counts.get(f"{path} {status}", 0) + 1
-        return counts
+    def answers(self) -> Counter[str]:
+        """Count the answers that Braze gave, such as ``"POST /campaigns/trigger/send 201"``."""
+        found = re.findall(r'"([A-Z]+ /[^_?]\S*) HTTP/1.1" (\d+)', self._process.text())
+        return Counter(f"{line} {status}" for line, status in found)

@@ -115,7 +115,7 @@ class AsyncBrazeClient(RequestBuilder):
     ) -> None:
         super().__init__(host, key, staging)
         self.lanes = lanes
-        self._timeout = timeout
+        self.timeout = timeout
         self._transport = transport
         self._wire: Wire | None = None
 
@@ -133,7 +133,7 @@ class AsyncBrazeClient(RequestBuilder):
         """Send a request as it is and give the answer as it is."""
         if self._wire is None:
             try:
-                self._wire = open_wire(self.base_url, self.lanes, self._timeout, self._transport)
+                self._wire = open_wire(self.base_url, self.lanes, self.timeout, self._transport)
             except (OSError, ValueError, ImportError) as error:
                 raise BrazeConfigurationError(
                     f"No way to Braze can be opened ({type(error).__name__}: {error}): look at this machine's proxy "

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -36,7 +37,7 @@ from airflow_provider_braze.delivery.plan import Plan
 from airflow_provider_braze.delivery.policy import Policy
 from airflow_provider_braze.delivery.reconcile import Reconciler
 from airflow_provider_braze.delivery.request import PlannedRequest
-from airflow_provider_braze.delivery.sender import Sender, Sent, Stop
+from airflow_provider_braze.delivery.sender import NOT_BEGUN, Sender, Sent, Stop, intent_seconds
 
 # While one write is on its way to the ledger the lanes live on what is claimed ahead; killed, all of it is in doubt.
 AHEAD_PER_LANE = 0.5
@@ -87,9 +88,6 @@ class Doubt(NamedTuple):
     request: PlannedRequest
     since: float
     reason: str
-
-
-NOTHING_SENT = Sent(Outcome.NOT_SENT, {}, None)
 
 
 def deliver(delivery: Delivery) -> dict[str, Any]:
@@ -188,8 +186,9 @@ class Delivery:
         if not past.doubtful_requests or self.policy.on_unknown != "fail":
             return False
         self.course.somebody = True
-        report.accepted = report.accepted_before = past.accepted
-        report.unknown, self.course.in_doubt = past.doubtful, past.doubtful_requests
+        people = report.recipients - report.duplicates - report.invalid
+        report.unknown, self.course.in_doubt = min(past.doubtful, people), past.doubtful_requests
+        report.accepted = report.accepted_before = min(past.accepted, people - report.unknown)
         report.add_error(EARLIER_DOUBT)
         self.halt.now(EARLIER_DOUBT)
         return True
@@ -255,12 +254,23 @@ class Delivery:
 
     async def _send(self, ready: Ready) -> None:
         request, began = ready.request, time.time()
-        sent = await self._sender.send(request.body)
+        sent = await self._sender.send(request.body, until=self._open_until())
+        while sent is NOT_BEGUN and not self.halt:
+            # An intent that stays open for long looks like that of a dead worker: another one may act on it.
+            self._settle(ready, sent)
+            again = await self._claim(request)
+            if again is None:
+                return
+            ready, request, began = again, again.request, time.time()
+            sent = await self._sender.send(request.body, until=self._open_until())
         self._count(request, sent)
         self._settle(ready, sent)
         if sent.outcome is Outcome.UNKNOWN:
             self._doubts_in_a_row += 1
             self._doubt(request, began, str(sent.error))
+
+    def _open_until(self) -> float:
+        return math.inf if self.ledger is None else time.monotonic() + intent_seconds(self._client.timeout)
 
     def _settle(self, ready: Ready, sent: Sent) -> None:
         refused, _ = refusals(self.plan.endpoint, ready.request.body, sent.body)
@@ -353,7 +363,7 @@ class Delivery:
         request, since = ready.request, doubt.since
         got = await reconciler.received(request, since)
         if got is None:
-            self._settle(ready, NOTHING_SENT)
+            self._settle(ready, NOT_BEGUN)
             self._leave_in_doubt(request, doubt.reason)
             return
         missing = [place for place in range(request.people) if place not in got]
@@ -362,10 +372,10 @@ class Delivery:
             self._settle(ready, Sent(Outcome.ACCEPTED, {}, None))
             return
         rest = self._part(request, missing)
-        sent = await self._sender.send(rest.body)
+        sent = await self._sender.send(rest.body, until=self._open_until())
         self._count(rest, sent)
         self._settle(ready, sent)
-        if sent.outcome is Outcome.UNKNOWN:
-            self._doubts.append(Doubt(request, since, str(sent.error)))
+        if sent.outcome is Outcome.UNKNOWN or (sent is NOT_BEGUN and not self.halt):
+            self._doubts.append(Doubt(request, since, str(sent.error or doubt.reason)))
         else:
             self.report.accepted += len(got)

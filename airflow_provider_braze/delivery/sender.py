@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import math
 import random
 import re
 import time
@@ -69,6 +70,17 @@ class Sent(NamedTuple):
     error: BrazeError | None
 
 
+NOT_BEGUN = Sent(Outcome.NOT_SENT, {}, None)
+
+
+def intent_seconds(timeout: float) -> float:
+    """Say how long attempts to send what an intent is for may begin; then it is taken back and written anew.
+
+    :param timeout: seconds that one request may take.
+    """
+    return MOST_TRIES * (timeout + 10.0)
+
+
 @dataclass(slots=True)
 class Sender:
     """Sends requests to one endpoint.
@@ -88,14 +100,19 @@ class Sender:
     trust_server_errors: bool = True
     repeat_is_refused: bool = False
 
-    async def send(self, content: bytes) -> Sent:
-        """Try until the outcome is known; what was not sent is tried again, unless all is stopped meanwhile."""
+    async def send(self, content: bytes, *, until: float = math.inf) -> Sent:
+        """Try until the outcome is known; what was not sent is tried again, unless all is stopped meanwhile.
+
+        :param until: instant of ``time.monotonic``, after which no attempt is begun.
+        """
         wrapped = self.client.wrap(self.endpoint, content)
-        sent = Sent(Outcome.NOT_SENT, {}, None)
+        sent = NOT_BEGUN
         doubt: Sent | None = None
         trouble, limit = 0, time.monotonic() + LONGEST_QUOTA_WAIT
         for attempt in itertools.count(1):
-            if not await self._quota():
+            if not await self._quota(until):
+                # Whatever the attempts before said, it is as if there had been none.
+                sent = NOT_BEGUN if not self.stop else sent
                 break
             sent = await self._exchange(wrapped)
             if sent.outcome is Outcome.ACCEPTED:
@@ -127,13 +144,16 @@ class Sender:
                 return Sent(Outcome.ACCEPTED, {"status": "already sent"}, None)
             return Sent(outcome_of(error, trust_server_errors=self.trust_server_errors), {}, error)
 
-    async def _quota(self) -> bool:
-        """Wait for a turn; false where all is stopped before."""
-        while not self.stop:
+    async def _quota(self, until: float) -> bool:
+        """Wait for a turn; false where all is stopped before, or it would come too late."""
+        while not self.stop and time.monotonic() < until:
             seconds = self.pacer.take()
             if seconds <= 0:
                 return True
             if self.stop.too_long(seconds, "Braze's quota is used up"):
+                break
+            if time.monotonic() + seconds > until:
+                await self.stop.sleep(until - time.monotonic())
                 break
             if seconds > WORTH_A_LINE:
                 log.info("Waiting %.0f s for Braze's quota.", seconds)

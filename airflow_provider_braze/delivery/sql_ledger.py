@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from airflow_provider_braze.api.errors import BrazeConfigurationError
 from airflow_provider_braze.api.models.recipients import identity_of
 from airflow_provider_braze.delivery.bodies import people_of
-from airflow_provider_braze.delivery.errors import BrazeLedgerError
+from airflow_provider_braze.delivery.errors import BrazeAudienceError, BrazeLedgerError
 from airflow_provider_braze.delivery.ledger import Claim, Intent, Ledger, OpenLedger, Past, Settlement, TaskTry
 from airflow_provider_braze.delivery.outcome import Outcome
 from airflow_provider_braze.delivery.plan import Plan
@@ -106,7 +106,7 @@ class _Wish:
 
 class _OpenSqlLedger(OpenLedger):
     def __init__(self, store: SqlStore, task: TaskTry, plan: Plan) -> None:
-        self._store, self._task, self._endpoint = store, task, plan.endpoint
+        self._store, self._task, self._endpoint, self._target = store, task, plan.endpoint, plan.target
         self._key = f"key:{task.delivery_key}" if task.delivery_key is not None else f"task:{task.name}"
         self._names: dict[str, Any] = {"base": _number(self._key), "task": task.name, "token": task.token}
         self.past = Past()
@@ -146,13 +146,13 @@ class _OpenSqlLedger(OpenLedger):
         self._run(connection, "limits")
         self._store.make_tables(connection)
         task = self._task
-        self._run(connection, "add_try", max_tries=task.max_tries)
+        self._run(connection, "add_try", max_tries=task.max_tries, target=self._target)
         earlier = self._run(connection, "read_try").one()
         changed = earlier.max_tries != task.max_tries
         # Once true it stays so: the commit of an attempt may have been lost on the way back only.
         self.past.cleared |= changed
         generation = task.max_tries if changed and task.forget_on_clear else earlier.generation
-        self._run(connection, "take_over", max_tries=task.max_tries, generation=generation)
+        self._run(connection, "take_over", max_tries=task.max_tries, generation=generation, target=self._target)
         # Tasks of one run that share a key and are cleared together go on sharing it.
         suffix = f" cleared:{task.dag_id}/{task.run_id}/{generation}" if generation else ""
         self._names["delivery"] = _number(self._key + suffix)
@@ -170,6 +170,12 @@ class _OpenSqlLedger(OpenLedger):
             schedule_ids=list(self._run(connection, "schedule_ids").scalars()),
             dispatch_ids=list(self._run(connection, "dispatch_ids", most=MOST_IDS).scalars()),
         )
+        # An author's own key means what it says, whatever it was used for before.
+        if task.delivery_key is None and found.began and earlier.target != self._target:
+            raise BrazeAudienceError(
+                f"An earlier try of this task sent {earlier.target}, it is {self._target} now: nothing was sent. "
+                "Change it back to go on with the rest; a new run of the DAG sends to everybody."
+            )
 
     def _settle(self, connection: Connection, settlements: Sequence[Settlement]) -> None:
         rows = [

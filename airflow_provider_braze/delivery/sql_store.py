@@ -38,7 +38,8 @@ _TABLES = (
         id BIGINT PRIMARY KEY, delivery_key TEXT NOT NULL, created_at DOUBLE PRECISION NOT NULL)""",
     """CREATE TABLE IF NOT EXISTS {p}_tries (
         delivery BIGINT NOT NULL, task TEXT NOT NULL, token TEXT NOT NULL, max_tries INTEGER NOT NULL,
-        generation INTEGER NOT NULL, began_at DOUBLE PRECISION NOT NULL, updated_at DOUBLE PRECISION NOT NULL,
+        generation INTEGER NOT NULL, target TEXT NOT NULL,
+        began_at DOUBLE PRECISION NOT NULL, updated_at DOUBLE PRECISION NOT NULL,
         PRIMARY KEY (delivery, task))""",
     """CREATE TABLE IF NOT EXISTS {p}_requests (
         id BIGINT PRIMARY KEY, delivery BIGINT NOT NULL, task TEXT NOT NULL, token TEXT NOT NULL,
@@ -55,11 +56,12 @@ _SQL = {
     "limits": "SELECT LIMITS",
     "add_delivery": """INSERT INTO {p}_deliveries (id, delivery_key, created_at)
         VALUES (:delivery, :delivery_key, NOW()) ON CONFLICT DO NOTHING""",
-    "add_try": """INSERT INTO {p}_tries (delivery, task, token, max_tries, generation, began_at, updated_at)
-        VALUES (:base, :task, :token, :max_tries, 0, NOW(), NOW()) ON CONFLICT DO NOTHING""",
-    "read_try": "SELECT max_tries, generation FROM {p}_tries WHERE delivery = :base AND task = :task FOR UPDATE",
+    "add_try": """INSERT INTO {p}_tries
+            (delivery, task, token, max_tries, generation, target, began_at, updated_at)
+        VALUES (:base, :task, :token, :max_tries, 0, :target, NOW(), NOW()) ON CONFLICT DO NOTHING""",
+    "read_try": "SELECT max_tries, generation, target FROM {p}_tries WHERE delivery = :base AND task = :task FOR UPDATE",
     "take_over": """UPDATE {p}_tries SET token = :token, max_tries = :max_tries, generation = :generation,
-        updated_at = NOW() WHERE delivery = :base AND task = :task""",
+        target = :target, updated_at = NOW() WHERE delivery = :base AND task = :task""",
     "doubt": """UPDATE {p}_requests SET state = 'unknown'
         WHERE delivery = :delivery AND task = :task AND state = 'intent' AND token <> :token""",
     "past": """SELECT MIN(first_intent_at) AS began,

@@ -78,6 +78,7 @@ class BrazeDeliveryOperator(GuardedOperator):
         self.rehearsal = dry_run
         self.allow_paused = False
         self._delivery: Delivery | None = None
+        self._killed = False
 
     def execute(self, context: Context) -> Any:
         """Send, and return the report as a plain dict."""
@@ -122,13 +123,16 @@ class BrazeDeliveryOperator(GuardedOperator):
 
     def open_ledger(self, plan: Plan, context: Context) -> AbstractContextManager[OpenLedger | None]:
         """Open what remembers this delivery."""
+        from airflow_provider_braze.delivery.sender import intent_seconds
+
+        timeout = self.hook.settings.timeout
         return guards.open_ledger(
             context,
             self.ledger,
             plan,
             delivery_key=self.delivery_key,
             on_clear=self.on_clear,
-            doubt_after=2 * self.hook.settings.timeout + 30,
+            doubt_after=intent_seconds(timeout) + timeout + 30,
         )
 
     def policy(self, ledger: OpenLedger | None) -> Policy:  # noqa: ARG002 (children decide by it)
@@ -159,6 +163,8 @@ class BrazeDeliveryOperator(GuardedOperator):
             plan, client, ledger=ledger, pacer=pacer, policy=self.policy(ledger), progress=ProgressLog(self.log)
         )
         self._delivery = delivery
+        if self._killed:
+            self.on_kill()
         try:
             deliver(delivery)
         except BrazeDeliveryError as error:
@@ -191,6 +197,7 @@ class BrazeDeliveryOperator(GuardedOperator):
 
     def on_kill(self) -> None:
         """Begin no further request: a person stopped the task."""
+        self._killed = True
         if self._delivery:
             self._delivery.stop("the task was stopped from outside")
 

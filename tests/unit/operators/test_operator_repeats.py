@@ -1,118 +1,272 @@
-"""A task that is run again: what it knows of the tries before, and what it refuses."""
+"""A task that is run again: with a ledger it goes on where it was, without one it refuses."""
 
 from __future__ import annotations
 
+import json
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
-from airflow_provider_braze import guards
-from airflow_provider_braze.delivery.errors import BrazeAudienceError, BrazeDeliveryError, BrazeNobodyMessagedError
+from airflow_provider_braze.api.errors import BrazeConfigurationError
+from airflow_provider_braze.delivery.errors import (
+    BrazeAudienceError,
+    BrazeDeliveryError,
+    BrazeLedgerError,
+    BrazeNobodyMessagedError,
+    BrazeResumableError,
+)
+from airflow_provider_braze.delivery.sql_ledger import SqlLedger
+from airflow_provider_braze.delivery.task_state import HEAD, TaskStateLedger
+from airflow_provider_braze.operators.schedule import BrazeScheduleCampaignOperator
+from airflow_provider_braze.operators.send import BrazeSendTransactionalEmailOperator
+
+WEEKLY = "0f2c9a54-7f0e-4a55-9a55-2d8a4f6f1b10"
+RECEIPT = "7a1f0c3e-2b4d-4e6f-8a90-1b2c3d4e5f60"
+PAUSED = "b4d6e8f0-1a2c-4e3f-9b8d-7c6a5f4e3d2c"
+LATER = "2099-04-07T09:00:00Z"
+MANY = [f"p{number}" for number in range(150)]
 
 
-class Store(dict):
+@pytest.fixture(autouse=True)
+def _never_expire(monkeypatch):
+    """Airflow 3.3's word for a store's entry that stays; older ones have no store, and no word."""
+    import airflow.sdk
+
+    if not hasattr(airflow.sdk, "NEVER_EXPIRE"):
+        monkeypatch.setattr(airflow.sdk, "NEVER_EXPIRE", timedelta.max, raising=False)
+
+
+@pytest.fixture
+def _airflow_3_4(monkeypatch):
+    """Clearing a task discards its state there."""
+    monkeypatch.setattr("airflow.__version__", "3.4.0")
+
+
+@pytest.fixture
+def _one_lane(connection, braze_emulator):
+    connection(extra={"lanes": 1})
+
+
+class Store:
     """What a task may keep between tries, with the calls of Airflow's task_state_store."""
 
-    set = dict.__setitem__
+    def __init__(self, kept=None):
+        self.kept = kept or {}
 
-    def delete(self, key):
-        self.pop(key, None)
+    def get(self, key, default=None):
+        return json.loads(self.kept[key]) if key in self.kept else default
 
-    def __bool__(self):
-        return True
+    def set(self, key, value, *, retention=None):
+        assert retention == timedelta.max, "a ledger must not expire"
+        self.kept[key] = json.dumps(value)
 
 
-def context(try_number=1, store=None, clear_number=0):
-    given = {"ti": SimpleNamespace(try_number=try_number), "dag_run": SimpleNamespace(clear_number=clear_number)}
+class Away(Store):
+    def set(self, key, value, *, retention=None):
+        raise ConnectionError("the API server is away")
+
+
+def context(try_number=1, store=None, clear_number=0, *, max_tries=1, due=None, xcoms=None):
+    """What Airflow tells a try of one task; a clear raises ``clear_number`` and changes ``max_tries``."""
+
+    def push(key, value):
+        if xcoms is not None:
+            xcoms[key] = value
+
+    task = SimpleNamespace(
+        try_number=try_number,
+        max_tries=max_tries,
+        dag_id="d",
+        run_id="r",
+        task_id="t",
+        map_index=-1,
+        xcom_push=push,
+    )
+    run = SimpleNamespace(
+        clear_number=clear_number, run_id="r", run_type="scheduled", run_after=due or datetime.now(UTC)
+    )
+    given = {"ti": task, "dag_run": run}
     return given if store is None else {**given, "task_state_store": store}
 
 
-def test_the_first_try_needs_no_store(send):
+# Without a ledger.
+
+
+def test_the_first_try_needs_no_ledger(send):
     assert send(context(), recipients=["u-1"])["accepted"] == 1
 
 
-def test_the_first_try_leaves_a_mark(send):
-    store = Store()
-    send(context(store=store), recipients=["u-1"])
-    assert set(store) == {guards.MARK}
-
-
-def test_the_mark_is_written_before_the_first_request(task, braze_emulator):
-    class Breaks(Store):
-        def set(self, key, value):
-            raise ConnectionError(f"the API server is away, {key} is not written: {value}")
-
-    with pytest.raises(ConnectionError):
-        task(recipients=["u-1"]).execute(context(store=Breaks()))
+@pytest.mark.parametrize("parameters", [{"recipients": ["u-1"]}, {"broadcast": True}])
+def test_a_later_try_without_a_ledger_refuses(refused, braze_emulator, parameters):
+    error = refused(
+        *(BrazeDeliveryError, "This is try 3", "it is not known", "nothing was sent now", "SqlLedger(conn_id)"),
+        "A new run of the DAG sends again",
+        context=context(try_number=3),
+        **parameters,
+    )
+    assert isinstance(error, AirflowFailException)
     assert braze_emulator.requests() == []
 
 
+@pytest.mark.parametrize("on_unknown", ["skip", "resend", "reconcile"])
+def test_no_policy_sends_on_a_later_try_without_a_ledger(refused, on_unknown):
+    refused(BrazeDeliveryError, "This is try 2", context=context(2), recipients=["u-1"], on_unknown=on_unknown)
+
+
+def test_the_authors_word_for_airflows_state_where_there_is_none(refused):
+    refused(
+        *(BrazeConfigurationError, "TaskStateLedger needs Airflow 3.3", "nothing was sent"),
+        context=context(),
+        recipients=["u-1"],
+        ledger=TaskStateLedger(),
+    )
+
+
+# With Airflow's task state.
+
+
+def test_the_first_try_leaves_its_outcome(send):
+    store = Store()
+    send(context(store=store), recipients=["u-1"])
+    assert set(store.kept) == {HEAD, f"{HEAD}/0/0"}
+    assert store.get(f"{HEAD}/0/0")["s"] == "a"
+
+
+def test_a_retry_of_what_is_done_sends_nothing(send, people, braze_emulator, caplog):
+    store = Store()
+    first = send(context(store=store), recipients=MANY)
+    made = len(braze_emulator.requests())
+    with caplog.at_level("INFO"):
+        again = retry(store)
+    assert len(braze_emulator.requests()) == made
+    assert (again["accepted"], again["accepted_before"], again["requests"]) == (150, 150, 0)
+    assert again["dispatch_ids"] == first["dispatch_ids"]
+    assert "150 recipients in 3 requests are done, 0 in doubt" in caplog.text
+    assert set(people().values()) == {1}
+
+
+def retry(store, *, try_number=2, recipients=MANY, task_id="send", **more):
+    from airflow_provider_braze.operators.send import BrazeSendCampaignOperator
+
+    given = {name: more.pop(name) for name in ("clear_number", "max_tries") if name in more}
+    operator = BrazeSendCampaignOperator(task_id=task_id, campaign_id=WEEKLY, recipients=recipients, **more)
+    return operator.execute(context(try_number, store, **given))
+
+
+@pytest.mark.usefixtures("_one_lane")
+def test_a_retry_sends_what_is_left(send, people, braze_emulator):
+    store = Store()
+    braze_emulator.inject("echo_key_401", skip=1)
+    with pytest.raises(BrazeResumableError) as caught:
+        send(context(store=store), recipients=MANY)
+    assert isinstance(caught.value, AirflowException)
+    assert not isinstance(caught.value, AirflowFailException), "the ledger knows who got it: Airflow may try again"
+    report = retry(store)
+    assert (report["accepted"], report["accepted_before"], report["requests"]) == (150, 50, 2)
+    assert people() == dict.fromkeys(MANY, 1)
+
+
+@pytest.mark.usefixtures("_one_lane")
+def test_a_doubt_is_final_until_the_author_decides(send, people, braze_emulator):
+    store = Store()
+    braze_emulator.inject("drop_before_acceptance", skip=1)
+    with pytest.raises(AirflowFailException, match="50 recipients are in doubt"):
+        send(context(store=store), recipients=MANY)
+    with pytest.raises(AirflowFailException, match="50 recipients are in doubt"):
+        retry(store)
+    report = retry(store, on_unknown="reconcile", settling_time=timedelta(0))
+    assert report["accepted"] == 150
+    assert people() == dict.fromkeys(MANY, 1)
+
+
 @pytest.mark.parametrize("parameters", [{"recipients": []}, {"recipients": None}, {"recipients": [None]}])
-def test_what_fails_before_sending_leaves_no_mark(refused, parameters):
+def test_what_fails_before_sending_leaves_nothing(refused, parameters):
     store = Store()
     error = refused(BrazeAudienceError, context=context(store=store), **parameters)
     assert not isinstance(error, AirflowFailException)
-    assert store == {}
+    assert store.kept == {}
 
 
 @pytest.mark.usefixtures("airflow_db")
-def test_a_missing_connection_leaves_no_mark(refused, send, people):
+def test_a_missing_connection_leaves_nothing(refused, send, people):
     store = Store()
     refused(Exception, "'nowhere'", context=context(store=store), recipients=["u-1"], braze_conn_id="nowhere")
-    assert store == {}
+    assert store.kept == {}
     send(context(try_number=2, store=store), recipients=["u-1"])
     assert people() == {"u-1": 1}
 
 
-def test_a_second_try_without_a_store_refuses(refused, braze_emulator):
-    error = refused(
-        *(
-            BrazeDeliveryError,
-            "This is try 2",
-            "it is not known",
-            "nothing was sent now",
-            "A new run of the DAG sends again",
-        ),
-        context=context(try_number=2),
-        recipients=["u-1"],
-    )
-    assert isinstance(error, AirflowFailException)
+def test_a_ledger_that_cannot_be_written_stops_before_the_first_request(task, braze_emulator):
+    with pytest.raises(BrazeNobodyMessagedError, match="the API server is away") as caught:
+        task(recipients=["u-1"]).execute(context(store=Away()))
+    assert not isinstance(caught.value, AirflowFailException)
     assert braze_emulator.requests() == []
 
 
-def test_a_second_try_with_a_store_and_no_mark_goes_on(send, people):
-    send(context(try_number=2, store=Store()), recipients=["u-1"])
-    assert people() == {"u-1": 1}
+def test_a_ledger_that_cannot_be_read_stops_before_the_first_request(task, braze_emulator):
+    class Unreadable(Store):
+        def get(self, key, default=None):
+            raise ConnectionError("the API server is away")
+
+    with pytest.raises(BrazeLedgerError, match="cannot be read, nothing was sent") as caught:
+        task(recipients=["u-1"]).execute(context(store=Unreadable()))
+    assert isinstance(caught.value, AirflowException)
+    assert braze_emulator.requests() == []
 
 
-def test_a_second_try_with_a_mark_refuses(refused, send, people, braze_emulator):
+def test_what_reached_nobody_may_be_tried_again(refused, people, connection, braze_emulator):
     store = Store()
-    send(context(store=store), recipients=["u-1"])
-    braze_emulator.reset({})
-    error = refused(
-        *(
-            BrazeDeliveryError,
-            "An earlier try of this task began to send at 20",
-            "Look into Braze",
-            "A new run of the DAG sends again",
-        ),
-        context=context(try_number=2, store=store),
-        recipients=["u-1"],
-    )
-    assert isinstance(error, AirflowFailException)
-    assert people() == {}
+    connection(password="unknown")
+    error = refused(BrazeNobodyMessagedError, "401", context=context(store=store), recipients=MANY)
+    assert not isinstance(error, AirflowFailException)
+    connection(password=braze_emulator.api_key)
+    assert retry(store)["accepted"] == 150
+    assert set(people().values()) == {1}
 
 
-@pytest.mark.parametrize("marked", [True, False])
-def test_a_cleared_task_refuses(refused, marked):
-    store = Store({guards.MARK: "2026-11-22T05:00:00+00:00"} if marked else {})
-    error = refused(
-        *(BrazeDeliveryError, "nothing was sent now"),
-        context=context(try_number=2, store=store, clear_number=1),
-        recipients=["u-1"],
-    )
-    assert isinstance(error, AirflowFailException)
+@pytest.mark.usefixtures("_one_lane")
+def test_another_audience_on_a_retry_stops(send, people, braze_emulator):
+    store = Store()
+    braze_emulator.inject("echo_key_401", skip=1)
+    with pytest.raises(BrazeResumableError):
+        send(context(store=store), recipients=MANY)
+    with pytest.raises(BrazeAudienceError, match="audience is another one") as caught:
+        retry(store, recipients=MANY[::-1])
+    assert isinstance(caught.value, AirflowException)
+    assert people() == dict.fromkeys(MANY[:50], 1)
+
+
+def test_a_broadcast_is_remembered(task, braze_emulator):
+    store = Store()
+    for try_number in (1, 2):
+        task(broadcast=True).execute(context(try_number, store))
+    assert set(braze_emulator.deliveries().values()) == {1}
+
+
+# Clears.
+
+
+def test_a_cleared_task_resumes_and_says_how_to_send_again(send, people, caplog):
+    store = Store()
+    send(context(store=store), recipients=MANY)
+    with caplog.at_level("INFO"):
+        report = retry(store, clear_number=1, max_tries=2)
+    assert (report["accepted"], report["requests"]) == (150, 0)
+    assert "It was cleared: only what is left is sent" in caplog.text
+    assert "on_clear='resend'" in caplog.text
+    assert set(people().values()) == {1}
+
+
+def test_a_cleared_task_may_send_again_and_its_retry_does_not(send, people, caplog):
+    store, again = Store(), {"on_clear": "resend", "clear_number": 1, "max_tries": 2}
+    send(context(store=store), recipients=MANY)
+    assert retry(store, **again)["requests"] == 3
+    assert "everybody is sent to again" in caplog.text
+    assert set(people().values()) == {2}
+    assert retry(store, try_number=3, **again)["requests"] == 0
+    assert set(people().values()) == {2}
 
 
 def test_another_task_of_a_cleared_run_sends(send, people):
@@ -121,36 +275,225 @@ def test_another_task_of_a_cleared_run_sends(send, people):
     assert people() == {"u-1": 1}
 
 
-def test_a_broadcast_is_guarded_too(refused, braze_emulator):
-    refused(BrazeDeliveryError, "This is try 3", context=context(try_number=3), broadcast=True)
+@pytest.mark.usefixtures("_airflow_3_4")
+def test_where_a_clear_discards_the_state_an_empty_ledger_proves_nothing(refused, braze_emulator):
+    error = refused(
+        *(BrazeDeliveryError, "Airflow 3.4 and newer forget on a clear", "nothing was sent now", "keep task state"),
+        context=context(try_number=2, store=Store(), clear_number=1),
+        recipients=["u-1"],
+    )
+    assert isinstance(error, AirflowFailException)
     assert braze_emulator.requests() == []
 
 
-def test_what_reached_nobody_takes_the_mark_back(refused, send, people, connection, braze_emulator):
-    store = Store()
-    connection(password="unknown")
-    error = refused(BrazeNobodyMessagedError, "401", context=context(store=store), recipients=["u-1"])
-    assert not isinstance(error, AirflowFailException)
-    assert store == {}
-    connection(password=braze_emulator.api_key)
-    send(context(try_number=2, store=store), recipients=["u-1"])
+@pytest.mark.usefixtures("_airflow_3_4")
+def test_where_a_clear_discards_the_state_the_author_may_want_to_send_again(people):
+    retry(Store(), recipients=["u-1"], clear_number=1, on_clear="resend")
     assert people() == {"u-1": 1}
-    assert guards.MARK in store
 
 
-def test_a_mark_of_an_earlier_try_is_never_taken_back(refused, connection):
-    store = Store({guards.MARK: "2026-11-22T05:00:00+00:00"})
-    connection(password="unknown")
-    refused(BrazeDeliveryError, "began to send", context=context(try_number=2, store=store), recipients=["u-1"])
-    assert guards.MARK in store
-
-
-def test_after_a_failed_delivery_no_retry_follows(send, braze_emulator):
+@pytest.mark.usefixtures("_airflow_3_4")
+def test_a_clear_that_kept_the_state_resumes(send, people):
     store = Store()
-    braze_emulator.inject("drop_after_acceptance")
+    send(context(store=store), recipients=MANY)
+    assert retry(store, clear_number=1, max_tries=2)["requests"] == 0
+    assert set(people().values()) == {1}
+
+
+@pytest.mark.usefixtures("_airflow_3_4")
+@pytest.mark.parametrize("given", [{"try_number": 1, "clear_number": 1}, {"try_number": 2, "clear_number": 0}])
+def test_a_first_try_and_a_plain_retry_send_there_too(people, given):
+    retry(Store(), recipients=["u-1"], **given)
+    assert people() == {"u-1": 1}
+
+
+def test_before_3_4_an_empty_ledger_of_a_cleared_run_means_that_nothing_was_sent(people, monkeypatch):
+    monkeypatch.setattr("airflow.__version__", "3.3.9")
+    retry(Store(), recipients=["u-1"], clear_number=1)
+    assert people() == {"u-1": 1}
+
+
+# A ledger that the author names.
+
+
+@pytest.fixture
+def ledger(monkeypatch, tmp_path):
+    path = str(tmp_path / "ledger.db")
+    monkeypatch.setenv("AIRFLOW_CONN_LEDGER", json.dumps({"conn_type": "sqlite", "host": path}))
+    return SqlLedger("ledger")
+
+
+@pytest.mark.usefixtures("_one_lane")
+def test_the_authors_ledger_needs_no_task_state(people, braze_emulator, ledger):
+    braze_emulator.inject("echo_key_401", skip=1)
+    with pytest.raises(BrazeResumableError) as caught:
+        retry(None, try_number=1, ledger=ledger)
+    assert not isinstance(caught.value, AirflowFailException)
+    report = retry(None, ledger=ledger, recipients=MANY[::-1])
+    assert (report["accepted"], report["accepted_before"]) == (150, 50)
+    assert people() == dict.fromkeys(MANY, 1)
+
+
+def test_the_authors_ledger_comes_before_the_task_state(people, ledger):
+    store = Store()
+    retry(store, ledger=ledger)
+    assert store.kept == {}
+    assert retry(Store(), ledger=ledger)["requests"] == 0
+
+
+def test_a_delivery_key_is_sent_once_by_all_tasks(people, ledger):
+    retry(None, try_number=1, ledger=ledger, delivery_key="week 47")
+    report = retry(None, try_number=1, ledger=ledger, delivery_key="week 47", recipients=[*MANY[::-1], "new"])
+    assert (report["accepted"], report["accepted_before"], report["requests"]) == (151, 150, 1)
+    assert people() == dict.fromkeys([*MANY, "new"], 1)
+
+
+def test_what_others_left_in_doubt_under_a_key_adds_up(people, ledger, braze_emulator):
+    """The invariant of the report holds for a small audience in a large delivery too."""
+    braze_emulator.inject("drop_before_acceptance", skip=1)
     with pytest.raises(AirflowFailException):
-        send(context(store=store), recipients=["u-1"])
-    assert guards.MARK in store
-    with pytest.raises(AirflowFailException, match="began to send"):
-        send(context(try_number=2, store=store), recipients=["u-1"])
+        retry(None, try_number=1, ledger=ledger, delivery_key="week 47")
+    try:
+        report = retry(None, try_number=1, ledger=ledger, delivery_key="week 47", recipients=["p0", "p1"])
+    except BrazeDeliveryError as error:
+        report = error.report
+    counts = ("duplicates", "invalid", "skipped", "accepted", "failed", "unknown")
+    assert report["recipients"] == sum(report[name] for name in counts)
+
+
+# Schedules.
+
+
+def schedule(xcoms=None, try_number=1, store=None, **parameters):
+    given = {"campaign_id": WEEKLY, "schedule": LATER, "recipients": MANY, **parameters}
+    return BrazeScheduleCampaignOperator(task_id="t", **given).execute(context(try_number, store, xcoms=xcoms))
+
+
+@pytest.mark.usefixtures("_one_lane")
+def test_schedules_of_all_tries_are_in_the_report(braze_emulator):
+    store, xcoms = Store(), {}
+    braze_emulator.inject("echo_key_401", skip=1)
+    with pytest.raises(BrazeResumableError):
+        schedule(xcoms, store=store)
+    assert len(xcoms["schedule_ids"]) == 1
+    report = schedule(try_number=2, store=store)
+    made = [one["schedule_id"] for one in braze_emulator.schedules()]
+    assert len(made) == 3
+    assert sorted(report["schedule_ids"]) == sorted(made)
+
+
+@pytest.mark.usefixtures("_one_lane")
+@pytest.mark.parametrize("fault", ["another audience", "the audience fails", "the store fails"])
+def test_schedules_of_an_earlier_try_are_not_lost_where_a_later_one_is_stopped_early(braze_emulator, fault):
+    """Airflow deletes a task's XComs at each try: a teardown that deletes the schedules needs them again."""
+    store, xcoms = Store(), {}
+    braze_emulator.inject("echo_key_401", skip=1)
+    with pytest.raises(BrazeResumableError):
+        schedule({}, store=store)
+    [made] = [one["schedule_id"] for one in braze_emulator.schedules()]
+    if fault == "the store fails":
+        store.set = Away().set
+    people = {"another audience": MANY[::-1], "the audience fails": [None], "the store fails": MANY}[fault]
+    with pytest.raises(AirflowException):
+        schedule(xcoms, 2, store, recipients=people)
+    assert xcoms.get("schedule_ids") == [made]
+
+
+def test_a_schedule_for_a_paused_campaign_is_not_made_twice(braze_emulator):
+    """Braze makes it and says in a notice that the campaign is paused now; it goes out if that changes in time."""
+    store = Store()
+    for try_number in (1, 2):
+        with pytest.raises(AirflowException, match="paused"):
+            schedule(None, try_number, store, campaign_id=PAUSED, recipients=["u-1"])
+    assert len(braze_emulator.schedules()) == 1
+
+
+def test_a_schedule_for_a_paused_campaign_leaves_its_id(braze_emulator):
+    store, xcoms = Store(), {}
+    with pytest.raises(AirflowException, match="paused"):
+        schedule(xcoms, 1, store, campaign_id=PAUSED, recipients=["u-1"])
+    assert xcoms["schedule_ids"] == [one["schedule_id"] for one in braze_emulator.schedules()]
+
+
+# The transactional e-mail, which Braze knows for 24 hours.
+
+
+def mail(given=None, **parameters):
+    known = {"campaign_id": RECEIPT, "recipient": {"external_user_id": "u-1"}, **parameters}
+    return BrazeSendTransactionalEmailOperator(task_id="t", **known).execute(given or context())
+
+
+@pytest.mark.parametrize("store", [None, Store], ids=["no ledger", "ledger"])
+@pytest.mark.parametrize("fault", ["drop_after_acceptance", "drop_before_acceptance", "garbage_201"])
+def test_an_e_mail_in_doubt_is_sent_again_safely(braze_emulator, fault, store):
+    braze_emulator.inject(fault)
+    assert mail(context(store=store and store()))["metadata"]["external_send_id"]
+    assert braze_emulator.deliveries() == {"external_user_id:u-1": 1}
+
+
+@pytest.mark.parametrize("store", [None, Store()], ids=["no ledger", "ledger"])
+def test_an_e_mail_is_sent_once_by_all_tries(braze_emulator, store):
+    given = mail(context(1, store))
+    for try_number in (2, 3):
+        again = mail(context(try_number, store))
+        assert again["metadata"]["external_send_id"] == given["metadata"]["external_send_id"]
+    assert braze_emulator.deliveries() == {"external_user_id:u-1": 1}
+
+
+def test_an_e_mail_whose_every_answer_was_lost_may_be_tried_again(braze_emulator, monkeypatch):
+    monkeypatch.setattr("airflow_provider_braze.delivery.sender.MOST_TRIES", 2)
+    braze_emulator.inject("drop_after_acceptance", times=2)
+    with pytest.raises(AirflowException) as caught:
+        mail(context(1))
+    assert not isinstance(caught.value, AirflowFailException)
+    mail(context(2))
+    assert braze_emulator.deliveries() == {"external_user_id:u-1": 1}
+
+
+def test_after_a_day_a_retry_without_a_ledger_refuses(braze_emulator):
+    late = {"due": datetime.now(UTC) - timedelta(hours=25)}
+    with pytest.raises(AirflowFailException, match="This is try 2"):
+        mail(context(2, **late), max_staleness=None)
+    mail(context(1, **late), max_staleness=None)
+    assert braze_emulator.deliveries() == {"external_user_id:u-1": 1}
+
+
+@pytest.fixture
+def old_doubt(braze_emulator):
+    """A store in which a worker left the e-mail in doubt, more than a day ago; Braze has forgotten its id."""
+    store = Store()
+    mail(context(1, store))
+    head, value = store.get(HEAD), store.get(f"{HEAD}/0/0")
+    began = datetime.now(UTC) - timedelta(hours=25)
+    store.set(HEAD, {**head, "began": began.isoformat(timespec="seconds")}, retention=timedelta.max)
+    store.set(f"{HEAD}/0/0", {**value, "s": "?", "t": {"0": began.timestamp()}}, retention=timedelta.max)
+    braze_emulator.clock.advance(90_000)
+    return store
+
+
+@pytest.mark.parametrize(
+    ("on_unknown", "messages"), [("fail", 1), ("skip", 1), ("resend", 2)], ids=["fail", "skip", "resend"]
+)
+def test_after_a_day_a_doubt_is_the_authors_choice(braze_emulator, old_doubt, on_unknown, messages):
+    parameters = {"on_unknown": on_unknown, "max_staleness": None}
+    if on_unknown == "fail":
+        with pytest.raises(AirflowFailException, match="in doubt"):
+            mail(context(2, old_doubt), **parameters)
+    else:
+        mail(context(2, old_doubt), **parameters)
+    assert braze_emulator.deliveries() == {"external_user_id:u-1": messages}
+
+
+def test_an_e_mail_that_is_left_in_doubt_is_not_called_sent(old_doubt):
+    result = mail(context(2, old_doubt), on_unknown="skip", max_staleness=None)
+    assert result.get("status") != "already sent", "nobody knows whether it was"
+
+
+def test_within_a_day_a_doubt_of_a_dead_worker_is_resolved_by_braze(braze_emulator):
+    store = Store()
+    mail(context(1, store))
+    value = store.get(f"{HEAD}/0/0")
+    since = datetime.now(UTC).timestamp()
+    store.set(f"{HEAD}/0/0", {**value, "s": "?", "t": {"0": since}}, retention=timedelta.max)
+    assert mail(context(2, store))["status"] == "sent"
     assert braze_emulator.deliveries() == {"external_user_id:u-1": 1}
