@@ -59,7 +59,8 @@ _SQL = {
     "add_try": """INSERT INTO {p}_tries
             (delivery, task, token, max_tries, generation, target, began_at, updated_at)
         VALUES (:base, :task, :token, :max_tries, 0, :target, NOW(), NOW()) ON CONFLICT DO NOTHING""",
-    "read_try": "SELECT max_tries, generation, target FROM {p}_tries WHERE delivery = :base AND task = :task FOR UPDATE",
+    "read_try": """SELECT max_tries, generation, target FROM {p}_tries
+        WHERE delivery = :base AND task = :task FOR UPDATE""",
     "take_over": """UPDATE {p}_tries SET token = :token, max_tries = :max_tries, generation = :generation,
         target = :target, updated_at = NOW() WHERE delivery = :base AND task = :task""",
     "doubt": """UPDATE {p}_requests SET state = 'unknown'

@@ -13,7 +13,7 @@ from servers import Postgres
 from airflow_provider_braze.emulator import BrazeEmulator
 
 DAYS = 30
-DAG_FILE = '''
+DAG_FILE = """
 from datetime import timedelta
 
 from airflow.sdk import DAG, timezone
@@ -45,10 +45,13 @@ for dag_id, wishes in {"letters": {}, "letters_on_purpose": {"on_backfill": "sen
             recipient={"external_user_id": "u-1"},
             trigger_properties={"order": {"number": 7, "counter": "North door"}},
         )
-'''
+"""
 TASKS = ("send", "send_mapped", "schedule", "receipt")
 T0 = time.time()
-def say(*w): print(f"{time.time()-T0:6.1f}", *w, flush=True)
+
+
+def say(*w):
+    print(f"{time.time() - T0:6.1f}", *w, flush=True)
 
 
 @pytest.fixture(scope="module")
@@ -63,13 +66,16 @@ def airflow(braze, tmp_path_factory):
     (folder / "dags").mkdir()
     (folder / "dags" / "letters.py").write_text(DAG_FILE)
     say("begin")
-    with Postgres(fsync="off") as postgres, Airflow(
-        folder / "dags",
-        database=postgres.url(postgres.create_database("airflow")).replace("://", "+psycopg2://"),
-        executor="LocalExecutor",
-        connections={"braze_default": braze.connection_json()},
-        settings={"core.parallelism": int(os.environ.get("PAR", "4")), "scheduler.max_tis_per_query": 0},
-    ) as airflow:
+    with (
+        Postgres(fsync="off") as postgres,
+        Airflow(
+            folder / "dags",
+            database=postgres.url(postgres.create_database("airflow")).replace("://", "+psycopg2://"),
+            executor="LocalExecutor",
+            connections={"braze_default": braze.connection_json()},
+            settings={"core.parallelism": int(os.environ.get("PAR", "4")), "scheduler.max_tis_per_query": 0},
+        ) as airflow,
+    ):
         airflow.command("db", "migrate")
         say("migrated")
         airflow.start("scheduler", "dag-processor")

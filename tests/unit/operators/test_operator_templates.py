@@ -77,7 +77,9 @@ def test_recipients(rendered, given, expected):
 
 def test_every_content_parameter_is_templated():
     operator = BrazeSendCampaignOperator
-    assert {*operator.payload_fields, "braze_conn_id", "recipients", "workspace", "delivery_key"} - {"broadcast"} == set(operator.template_fields)
+    assert {*operator.payload_fields, "braze_conn_id", "recipients", "workspace", "delivery_key"} - {
+        "broadcast"
+    } == set(operator.template_fields)
 
 
 def test_a_query_and_its_values(rendered):
