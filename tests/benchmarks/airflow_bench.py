@@ -49,7 +49,7 @@ def sql_ledger(url: str, run: Any) -> None:
     ratios, rates = [], []
     for _ in range(ROUNDS):
         off, on = (run(name, url, REQUESTS) for name in ("ours", "ours_sql_ledger"))
-        seconds = [figure["seconds"] - figure["plan_seconds"] for figure in (off, on)]
+        seconds = [figure["deliver_seconds"] for figure in (off, on)]
         ratios.append(seconds[0] / seconds[1])
         rates.append(REQUESTS / seconds[1])
     console.print(

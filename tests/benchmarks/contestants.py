@@ -58,11 +58,14 @@ def ours(url: str, requests: int, wire: Any = None, ledger: Any = None) -> dict[
         if wire:
             client._wire = wire()
         with ledger(plan) if ledger else nullcontext() as opened:
+            opened_at = time.perf_counter()
             report = deliver(Delivery(plan, client, ledger=opened))
+            deliver_seconds = time.perf_counter() - opened_at
     assert report["accepted"] == len(people), report
     return {
         "seconds": time.perf_counter() - began,
         "plan_seconds": planned - began,
+        "deliver_seconds": deliver_seconds,
         "plan_cpu": planned_cpu - began_cpu,
         "send_cpu": time.process_time() - planned_cpu,
     }
