@@ -3,7 +3,7 @@ PYTHON ?= python3
 OLDEST := .venv-3.1
 MAKEFLAGS += --no-print-directory
 
-.PHONY: demo demo-stop test check bench pins clean
+.PHONY: demo demo-stop test test-distributed check debian bench pins clean
 
 demo: .venv/.ready  ## Send a campaign to 1,000 customers, against a local Braze.
 	@.venv/bin/python demo/run.py
@@ -11,14 +11,20 @@ demo: .venv/.ready  ## Send a campaign to 1,000 customers, against a local Braze
 demo-stop:  ## Close the demo's inbox.
 	@.venv/bin/python demo/run.py stop
 
-test: check .venv/.ready $(OLDEST)/.ready  ## All checks and tests, on the newest Airflow and on 3.1.
-	.venv/bin/python -m pytest -n auto --maxprocesses 4 --cov --cov-report=term
-	$(OLDEST)/bin/python -m pytest -n auto --maxprocesses 4
+test: check debian .venv/.ready $(OLDEST)/.ready  ## All checks and tests, on the newest Airflow and on 3.1.
+	.venv/bin/python -m pytest -n auto --maxprocesses 4 --ignore=tests/distributed --cov --cov-report=term
+	$(OLDEST)/bin/python -m pytest -n auto --maxprocesses 4 --ignore=tests/distributed
+	@$(MAKE) test-distributed
 
-check: .venv/.ready  ## Lint, format, types.
-	.venv/bin/ruff check .
-	.venv/bin/ruff format --check .
-	.venv/bin/mypy
+test-distributed: debian .venv/.ready  ## 200,000 recipients over Celery workers, one of which is killed.
+	.venv/bin/python -m pytest tests/distributed
+
+debian:  ## PostgreSQL and Redis: the tests start their own from Debian's programs.
+	@if { ls /usr/lib/postgresql/*/bin/initdb || command -v initdb; } >/dev/null 2>&1 \
+		&& command -v redis-server >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ]; then apt-get update -q && RUNLEVEL=1 apt-get install -qy postgresql redis-server; \
+	else echo "PostgreSQL or Redis is missing. As root: apt-get update && apt-get install -y postgresql redis-server"; \
+		exit 1; fi
 
 bench: .venv/.ready  ## Speed, as ratios of things run side by side.
 	@.venv/bin/python tests/benchmarks/bench.py

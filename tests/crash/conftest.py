@@ -27,14 +27,13 @@ def little_airflow(request):
 @pytest.fixture
 def cell(little_airflow, braze_emulator, tmp_path, request):
     """Make the cell of a test; its DAG run bears the test's name."""
-    station = Station(little_airflow)
     made = []
 
     def make(dag="campaign", **wishes):
         name = re.sub(r"[^A-Za-z0-9]+", "_", request.node.name).strip("_") + f"_{len(made)}"
         folder = tmp_path / str(len(made))
         folder.mkdir()
-        made.append(Cell(station, braze_emulator, folder, dag, name, **wishes))
+        made.append(Cell(Station(little_airflow), braze_emulator, folder, dag, name, **wishes))
         return made[-1]
 
     yield make
@@ -43,7 +42,6 @@ def cell(little_airflow, braze_emulator, tmp_path, request):
             print(made[-1].log())
     for one in made:
         one.close()
-    station.close()
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -23,7 +23,9 @@ SEND = "/campaigns/trigger/send"
 class Cell:
     """One task in one DAG run, and what became of everybody."""
 
-    def __init__(self, station, emulator, folder, dag, name, *, people=PEOPLE, **wishes):
+    def __init__(self, station, emulator, folder, dag, name, *, people=PEOPLE, seed=None, **wishes):
+        if seed:
+            emulator.reset(seed)
         self.station, self.emulator = station, emulator
         self.dag, self.run_id, self.people = dag, name, people
         self._folder = folder
@@ -54,6 +56,17 @@ class Cell:
         worker = self.start(**changes)
         assert self.station.wait(worker) is not None, f"it does not end:\n{self.log()}"
         return self.state
+
+    def run_on(self):
+        """Run the next try to its end, over its deferrals."""
+        while (state := self.run()) == "deferred":
+            self.next_hour()
+            self.station.resume()
+        return state
+
+    def next_hour(self):
+        """Let the emulator's quota begin anew."""
+        self.emulator.clock.advance(3600)
 
     def proxy(self, number, where, then=None, path=SEND):
         """Put a proxy before the emulator; see :class:`Proxy`."""
@@ -147,5 +160,6 @@ class Cell:
         return must, may
 
     def close(self):
+        self.station.close()
         for one in self._proxies:
             one.close()

@@ -4,28 +4,11 @@ from __future__ import annotations
 
 import json
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 from airflow_processes import Airflow, Emulator
+from distributed_support import ANSWER_SECONDS, CUSTOMERS, HERE, KEY, RESERVE, SEED, WORKERS
 from servers import Postgres, Redis
-
-HERE = Path(__file__).parent
-CUSTOMERS = 200_000
-KEY = "spring-key"
-# Of a pool like this the delivery takes about two and a half, see emulator_with_short_hours.py.
-POOL, RESERVE = 2000, 100
-ANSWER_SECONDS = 0.1
-WORKERS = ("worker-1", "worker-2")
-SEED = f"""
-name: Larkspur Coffee
-everyone_is_known: true
-api_keys:
-  - {{name: Airflow, key: {KEY}, permissions: "*"}}
-campaigns:
-  - {{id: 0f2c9a54-7f0e-4a55-9a55-2d8a4f6f1b10, name: Spring sale, state: active, channel: email}}
-rate_limits: {{default_hourly: {POOL}}}
-"""
 
 
 @pytest.fixture(scope="session")

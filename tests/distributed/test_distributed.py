@@ -10,11 +10,11 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
-from conftest import CUSTOMERS, KEY, RESERVE, WORKERS
+from distributed_support import CUSTOMERS, KEY, RESERVE, WORKERS
 
 PARTS = 8
 SENT = "POST /campaigns/trigger/send 201"
-# On a machine that has nothing else to do it takes a minute and a half.
+# It takes two to three minutes, most of it waiting for the quota.
 ENDS_WITHIN = 900
 KILL_FROM = 0.3
 STREAMING = 10
@@ -119,7 +119,8 @@ def test_the_killed_tasks_went_on_and_asked_braze_about_those_in_doubt(sale, air
 
 def test_the_quota_was_kept(sale):
     refused = {answer: times for answer, times in sale.answers.items() if answer.endswith(" 429")}
-    print(refused, sale.answers, min(sale.neighbour.remaining))
+    # The pool did run so low that requests are spread over its time.
+    assert min(sale.neighbour.remaining) < 350
     assert sum(refused.values()) <= PARTS
     assert set(sale.neighbour.statuses) == {200}
     # What is missing of the reserve, the neighbour took.
