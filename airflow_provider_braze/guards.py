@@ -103,7 +103,6 @@ def open_ledger(
     :param doubt_after: see :class:`~airflow_provider_braze.delivery.ledger.TaskTry`.
     :raises BrazeDeliveryError: there is none, and an earlier try may have messaged people.
     """
-    from airflow_provider_braze.delivery.ledger import TaskTry
     from airflow_provider_braze.delivery.task_state import TaskStateLedger
 
     instance: Any = context.get("ti")
@@ -117,22 +116,40 @@ def open_ledger(
                 {},
             )
         return nullcontext()
-    task = TaskTry(
-        dag_id=getattr(instance, "dag_id", ""),
-        run_id=getattr(instance, "run_id", ""),
-        task_id=getattr(instance, "task_id", ""),
-        map_index=getattr(instance, "map_index", -1),
-        max_tries=getattr(instance, "max_tries", 0),
-        store=store,
-        delivery_key=delivery_key,
-        forget_on_clear=on_clear == "resend",
-        doubt_after=doubt_after,
-    )
+    task = _this_try(context, delivery_key, forget_on_clear=on_clear == "resend", doubt_after=doubt_after)
     opened = (ledger or TaskStateLedger()).open(task, plan)
     if ledger is None or isinstance(ledger, TaskStateLedger):
         _refuse_forgotten(context, opened, on_clear)
     _tell(opened, task)
     return opened
+
+
+def earlier_schedules(context: Context, ledger: Ledger | None, *, delivery_key: str | None) -> list[str]:
+    """Give the schedules that earlier tries of a task made.
+
+    :raises BrazeLedgerError: the ledger cannot be read.
+    """
+    from airflow_provider_braze.delivery.task_state import TaskStateLedger
+
+    if getattr(context.get("ti"), "try_number", 1) <= 1 or not (ledger or context.get("task_state_store")):
+        return []
+    return (ledger or TaskStateLedger()).schedule_ids(_this_try(context, delivery_key))
+
+
+def _this_try(context: Context, delivery_key: str | None, **wishes: Any) -> TaskTry:
+    from airflow_provider_braze.delivery.ledger import TaskTry
+
+    instance: Any = context.get("ti")
+    return TaskTry(
+        dag_id=getattr(instance, "dag_id", ""),
+        run_id=getattr(instance, "run_id", ""),
+        task_id=getattr(instance, "task_id", ""),
+        map_index=getattr(instance, "map_index", -1),
+        max_tries=getattr(instance, "max_tries", 0),
+        store=context.get("task_state_store"),
+        delivery_key=delivery_key,
+        **wishes,
+    )
 
 
 def _refuse_forgotten(context: Context, opened: OpenLedger, on_clear: OnClear) -> None:

@@ -77,7 +77,9 @@ def _agreed(endpoint: Endpoint, answer: Answer, body: dict[str, Any] | None, *se
         refused = body.get("error")
     notice = _text(body["notice"]) if body.get("notice") else ""
     if notice and _PAUSED.search(notice) and not refused:
-        raise BrazePausedError(endpoint.name, answer.status, mask(notice, *secrets))
+        paused = BrazePausedError(endpoint.name, answer.status, mask(notice, *secrets))
+        paused.body = body
+        raise paused
     if said := refused or notice:
         text = mask(_text(said), *secrets)
         if endpoint.repeatable:
@@ -96,6 +98,9 @@ def _has_dispatch(message: Any, body: dict[str, Any]) -> bool:
 def _json_object(content: bytes) -> dict[str, Any] | None:
     try:
         body = json.loads(content)
+        if b"\\ud" in content.lower():
+            # Half a surrogate pair is a text that no log and no XCom can hold.
+            body = json.loads(json.dumps(body, ensure_ascii=False).encode(errors="replace"))
     except (ValueError, RecursionError):
         return None
     return body if isinstance(body, dict) else None

@@ -26,6 +26,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -148,7 +150,12 @@ class BrazeNotSentError(BrazeResponseError):
 
 
 class BrazePausedError(BrazeNotSentError):
-    """The campaign or Canvas is paused, stopped or archived: the request was taken, nothing goes out."""
+    """The campaign or Canvas is paused, stopped or archived: the request was taken, nothing goes out.
+
+    ``body`` is the answer as it came: a schedule may have been made all the same.
+    """
+
+    body: Mapping[str, Any] = MappingProxyType({})
 
     advice = "Resume it in Braze's dashboard; operators that may find it paused take allow_paused=True."
 

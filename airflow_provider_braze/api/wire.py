@@ -209,7 +209,9 @@ def _connect_error(error: Exception) -> BrazeConnectError:
 
 
 def _lost_error(error: Exception) -> BrazeUnknownOutcomeError:
-    return BrazeUnknownOutcomeError(f"The request was sent and its answer was lost ({_describe(error)})")
+    # What is no trouble of the operating system quotes the server's bytes, which may hold the key or people.
+    what = _describe(error) if isinstance(error, OSError) else type(error).__name__
+    return BrazeUnknownOutcomeError(f"The request was sent and its answer was lost ({what})")
 
 
 def _describe(error: Exception) -> str:

@@ -38,6 +38,7 @@ from airflow_provider_braze.delivery.policy import Policy
 from airflow_provider_braze.delivery.reconcile import Reconciler
 from airflow_provider_braze.delivery.request import PlannedRequest
 from airflow_provider_braze.delivery.sender import NOT_BEGUN, Sender, Sent, Stop, intent_seconds
+from airflow_provider_braze.delivery.turns import Turns
 
 # While one write is on its way to the ledger the lanes live on what is claimed ahead; killed, all of it is in doubt.
 AHEAD_PER_LANE = 0.5
@@ -52,41 +53,24 @@ log = logging.getLogger(__name__)
 Progress = Callable[["Delivery"], None]
 
 
-class Turns:
-    """How many requests may be claimed and not finished: one at first, all once its answer is there.
-
-    :param most: how many at last.
-    """
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self._given = 1
-        self._free = asyncio.Semaphore(1)
-
-    async def take(self) -> None:
-        """Wait for a turn."""
-        await self._free.acquire()
-
-    def give_back(self, grow: int) -> None:
-        """End a turn, and allow some more of them."""
-        grow = min(grow, self.most - self._given)
-        self._given += grow
-        for _ in range(1 + grow):
-            self._free.release()
-
-
 class Ready(NamedTuple):
-    """A request whose intent is durable."""
+    """A request whose intent is durable; ``took_doubt`` where some of its recipients were in doubt before."""
 
     request: PlannedRequest
     ticket: Any
+    took_doubt: bool
 
 
 class Doubt(NamedTuple):
-    """Recipients who may or may not have been messaged since a time, in epoch seconds."""
+    """Recipients who may or may not have been messaged.
+
+    :param since: when the first request to them may have left, in epoch seconds.
+    :param left_at: when the latest one left at the latest.
+    """
 
     request: PlannedRequest
     since: float
+    left_at: float
     reason: str
 
 
@@ -217,13 +201,15 @@ class Delivery:
         if ready := await self._claim(request):
             queue.put_nowait(ready)
         else:
-            # Nothing was begun: what is done already may be gone through quickly.
-            turns.give_back(grow=1)
+            turns.skip()
 
     async def _lane(self, queue: asyncio.Queue[Ready | None], turns: Turns) -> None:
         while ready := await queue.get():
+            is_first = await turns.first()
             await self._send(ready)
-            turns.give_back(grow=turns.most)
+            turns.end()
+            if is_first:
+                turns.first_done()
 
     async def _claim(self, request: PlannedRequest, *, take_doubt: bool = False) -> Ready | None:
         """Have the intent written; give what is to be sent of a request, None for nothing."""
@@ -237,8 +223,10 @@ class Delivery:
         if claim.held:
             self._held.append(self._part(request, claim.held))
         if claim.doubt:
-            self._doubt(self._part(request, claim.doubt), claim.since, EARLIER_DOUBT)
-        return Ready(self._part(request, claim.free), claim.ticket) if claim.free else None
+            # The worker that wrote the intent may have waited before its request left.
+            left_at = min(time.time(), claim.latest + intent_seconds(self._client.timeout))
+            self._doubt(Doubt(self._part(request, claim.doubt), claim.since, left_at, EARLIER_DOUBT))
+        return Ready(self._part(request, claim.free), claim.ticket, claim.took_doubt) if claim.free else None
 
     def _count_past(self, request: PlannedRequest, claim: Claim) -> None:
         before = min(claim.accepted, request.recipients)
@@ -253,7 +241,7 @@ class Delivery:
         return keep_people(self.plan.endpoint, request, places)
 
     async def _send(self, ready: Ready) -> None:
-        request, began = ready.request, time.time()
+        request = ready.request
         sent = await self._sender.send(request.body, until=self._open_until())
         while sent is NOT_BEGUN and not self.halt:
             # An intent that stays open for long looks like that of a dead worker: another one may act on it.
@@ -261,13 +249,15 @@ class Delivery:
             again = await self._claim(request)
             if again is None:
                 return
-            ready, request, began = again, again.request, time.time()
+            ready, request = again, again.request
             sent = await self._sender.send(request.body, until=self._open_until())
-        self._count(request, sent)
+        self._count(request, sent, ready.took_doubt)
         self._settle(ready, sent)
         if sent.outcome is Outcome.UNKNOWN:
             self._doubts_in_a_row += 1
-            self._doubt(request, began, str(sent.error))
+            self._doubt(Doubt(request, sent.left_at, sent.left_at, str(sent.error)))
+        elif sent.outcome is not Outcome.ACCEPTED and ready.took_doubt:
+            self._leave_in_doubt(request, EARLIER_DOUBT)
 
     def _open_until(self) -> float:
         return math.inf if self.ledger is None else time.monotonic() + intent_seconds(self._client.timeout)
@@ -277,18 +267,18 @@ class Delivery:
         ids = {name: str(sent.body[name]) for name in ("schedule_id", "dispatch_id") if sent.body.get(name)}
         self._journal.settle(Settlement(ready.ticket, sent.outcome, refused, **ids))
 
-    def _count(self, request: PlannedRequest, sent: Sent) -> None:
+    def _count(self, request: PlannedRequest, sent: Sent, took_doubt: bool = False) -> None:
         """Bring an outcome into the report; those in doubt are counted where it is decided what becomes of them."""
         report, people = self.report, request.recipients
         self.course.somebody |= sent.outcome in (Outcome.ACCEPTED, Outcome.UNKNOWN)
         report.requests += sent.outcome not in (Outcome.NOT_SENT, Outcome.REFUSED)
         if isinstance(sent.error, BrazePausedError) and self.policy.allow_paused:
             report.notices.append(sent.error.message)
-            self.course.paused = not self.halt
+            self.course.paused |= not self.halt
             self.halt.now(sent.error.message)
         elif sent.error is not None:
-            self._count_error(request, sent)
-        elif sent.outcome is Outcome.ACCEPTED:
+            self._count_error(request, sent, took_doubt)
+        if sent.outcome is Outcome.ACCEPTED:
             refused, texts = refusals(self.plan.endpoint, request.body, sent.body)
             report.failed += refused
             report.accepted += people - refused
@@ -301,13 +291,15 @@ class Delivery:
         if self._progress:
             self._progress(self)
 
-    def _count_error(self, request: PlannedRequest, sent: Sent) -> None:
+    def _count_error(self, request: PlannedRequest, sent: Sent, took_doubt: bool) -> None:
         text = without_names(cast("BrazeError", sent.error), self.plan.endpoint, request.body)
         if sent.outcome is Outcome.UNKNOWN:
             log.warning("Request %s: %s", f"{request.place + 1:,}", text)
             return
         self.course.cause = self.course.cause or sent.error
-        self.report.failed += request.recipients * (sent.outcome is Outcome.FAILED)
+        if sent.outcome is Outcome.FAILED and not took_doubt:
+            self.report.failed += request.recipients
+            self.course.refused_requests += 1
         self._complain(text)
         self.halt.now(text)
 
@@ -315,17 +307,17 @@ class Delivery:
         self.course.complaints += 1
         self.report.add_error(text)
 
-    def _doubt(self, request: PlannedRequest, since: float, reason: str) -> None:
+    def _doubt(self, doubt: Doubt) -> None:
         """Decide what becomes of recipients who may or may not have been messaged."""
         self.course.somebody = True
         if self.policy.on_unknown == "reconcile":
-            self._doubts.append(Doubt(request, since, reason))
+            self._doubts.append(doubt)
         else:
-            self._leave_in_doubt(request, reason)
+            self._leave_in_doubt(doubt.request, doubt.reason)
         if self.policy.on_unknown in ("fail", "resend"):
-            self.halt.now(reason)
+            self.halt.now(doubt.reason)
         elif self._doubts_in_a_row >= max(LEAST_DOUBTS, self._client.lanes):
-            self.halt.now(f"{self._doubts_in_a_row} answers in a row were lost, the last one: {reason}")
+            self.halt.now(f"{self._doubts_in_a_row} answers in a row were lost, the last one: {doubt.reason}")
 
     def _leave_in_doubt(self, request: PlannedRequest, reason: str) -> None:
         self.report.unknown += request.recipients
@@ -360,8 +352,8 @@ class Delivery:
             if self.halt:
                 self._leave_in_doubt(doubt.request, doubt.reason)
             return
-        request, since = ready.request, doubt.since
-        got = await reconciler.received(request, since)
+        request = ready.request
+        got = await reconciler.received(request, doubt.since, doubt.left_at)
         if got is None:
             self._settle(ready, NOT_BEGUN)
             self._leave_in_doubt(request, doubt.reason)
@@ -373,9 +365,12 @@ class Delivery:
             return
         rest = self._part(request, missing)
         sent = await self._sender.send(rest.body, until=self._open_until())
-        self._count(rest, sent)
+        self._count(rest, sent, took_doubt=True)
         self._settle(ready, sent)
         if sent.outcome is Outcome.UNKNOWN or (sent is NOT_BEGUN and not self.halt):
-            self._doubts.append(Doubt(request, since, str(sent.error or doubt.reason)))
-        else:
-            self.report.accepted += len(got)
+            left_at = sent.left_at or doubt.left_at
+            self._doubts.append(Doubt(request, doubt.since, left_at, str(sent.error or doubt.reason)))
+            return
+        self.report.accepted += len(got)
+        if sent.outcome is not Outcome.ACCEPTED:
+            self._leave_in_doubt(rest, doubt.reason)

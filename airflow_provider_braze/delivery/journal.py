@@ -74,7 +74,8 @@ class Journal:
                     self._give_up(known, intents, settlements)
                     return
                 for (_, claimed), claim in zip(intents, claims, strict=True):
-                    claimed.set_result(claim)
+                    if not claimed.done():
+                        claimed.set_result(claim)
                 wrote = settlements or any(claim.ticket is not None for claim in claims)
                 if wrote and not self._closing:
                     await asyncio.sleep(LINGER)
@@ -86,7 +87,8 @@ class Journal:
         if lost:
             log.error("%d outcomes could not be written to the ledger: their requests stay in doubt there.", len(lost))
         for _, claimed in intents + self._intents:
-            claimed.set_exception(error)
+            if not claimed.done():
+                claimed.set_exception(error)
         self._intents = []
 
     async def __aenter__(self) -> Self:

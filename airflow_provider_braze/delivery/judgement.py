@@ -30,6 +30,7 @@ class Course:
     :param paused: whether it ended since the campaign or Canvas is paused, which the author allows.
     :param in_doubt: requests whose outcome stays unknown.
     :param complaints: errors that are no doubt.
+    :param refused_requests: whole requests that Braze refused, which may be sent again once the cause is mended.
     :param cause: the first of them.
     """
 
@@ -39,6 +40,7 @@ class Course:
     paused: bool = False
     in_doubt: int = 0
     complaints: int = 0
+    refused_requests: int = 0
     cause: BrazeError | None = None
 
 
@@ -50,7 +52,7 @@ def judge(plan: Plan, course: Course, policy: Policy, halt: Stop) -> dict[str, A
     """
     report = plan.report
     refused = report.failed or course.complaints
-    if not refused and halt.resume_after is not None and (policy.on_unknown == "reconcile" or not course.in_doubt):
+    if not refused and halt.resume_after is not None and (policy.on_unknown != "fail" or not course.in_doubt):
         raise DeliveryPausedError(f"{halt.reason}.", report.as_dict(), halt.resume_after)
     trouble = refused or (course.in_doubt and policy.on_unknown != "skip")
     if not trouble and (course.paused or _through(plan, course)):
@@ -59,7 +61,7 @@ def judge(plan: Plan, course: Course, policy: Policy, halt: Stop) -> dict[str, A
         text = f"Nobody was messaged ({report}). {halt.reason}"
         raise BrazeNobodyMessagedError(text, report.as_dict()) from course.cause
     text = "\n".join(_explain(plan, course, halt))
-    raise _error(course, policy)(text, report.as_dict()) from course.cause
+    raise _error(plan, course, policy)(text, report.as_dict()) from course.cause
 
 
 def _through(plan: Plan, course: Course) -> bool:
@@ -70,10 +72,16 @@ def _through(plan: Plan, course: Course) -> bool:
     return bool(plan.report.recipients or course.broadcast_done or course.in_doubt)
 
 
-def _error(course: Course, policy: Policy) -> type[BrazeDeliveryError]:
+def _error(plan: Plan, course: Course, policy: Policy) -> type[BrazeDeliveryError]:
     person_must_decide = course.in_doubt and policy.on_unknown == "fail"
+    if _nothing_left(plan, course):
+        return BrazeDeliveryError
     known = course.remembered or policy.idempotent
     return BrazeResumableError if known and not person_must_decide else BrazeDeliveryError
+
+
+def _nothing_left(plan: Plan, course: Course) -> bool:
+    return bool(plan.report.failed) and not (plan.report.skipped or course.in_doubt or course.refused_requests)
 
 
 def _explain(plan: Plan, course: Course, halt: Stop) -> list[str]:
@@ -85,6 +93,8 @@ def _explain(plan: Plan, course: Course, halt: Stop) -> list[str]:
         lines += report.errors[:3]
     if course.in_doubt:
         lines.append(_doubt(report, course))
+    elif _nothing_left(plan, course):
+        lines.append("Nothing is left to send: Braze refused these by name, and would again.")
     elif course.remembered:
         lines.append("The ledger knows who got it: mend the cause, clear the task, and it sends to the others.")
     return lines

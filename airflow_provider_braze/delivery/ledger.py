@@ -98,6 +98,8 @@ class Claim:
     :param refused: how many Braze refused by name before, in a request that it took on.
     :param doubt: places of the recipients in doubt.
     :param since: when the first intent for those in doubt was written, in epoch seconds; a taken doubt keeps it.
+    :param latest: when the latest intent for those in doubt was written, in epoch seconds.
+    :param took_doubt: whether some of ``free`` were in doubt before.
     :param held: places of the recipients whom another worker has under way at this moment.
     """
 
@@ -107,6 +109,8 @@ class Claim:
     refused: int = 0
     doubt: Sequence[int] = ()
     since: float = field(default_factory=time.time)
+    latest: float = field(default_factory=time.time)
+    took_doubt: bool = False
     held: Sequence[int] = ()
 
 
@@ -154,6 +158,13 @@ class Ledger(ABC):
 
     shared: bool = False
     """Whether other tasks, runs and DAGs see it, so that a ``delivery_key`` has a meaning."""
+
+    @abstractmethod
+    def schedule_ids(self, task: TaskTry) -> list[str]:
+        """Give the schedules that earlier tries of a task made, also where there is no plan to open it for.
+
+        :raises BrazeLedgerError: it cannot be read.
+        """
 
     @abstractmethod
     def open(self, task: TaskTry, plan: Plan) -> OpenLedger:

@@ -23,6 +23,7 @@ from airflow_provider_braze.api.errors import (
     BrazeConfigurationError,
     BrazeConnectError,
     BrazeError,
+    BrazeGuardError,
     BrazeRateLimitError,
     BrazeServerError,
     BrazeUnknownOutcomeError,
@@ -48,7 +49,7 @@ def outcome_of(error: BrazeError | None, *, trust_server_errors: bool = True) ->
     match error:
         case None:
             return Outcome.ACCEPTED
-        case BrazeValidationError() | BrazeConfigurationError():
+        case BrazeValidationError() | BrazeConfigurationError() | BrazeGuardError():
             return Outcome.REFUSED
         case BrazeServerError() if not trust_server_errors:
             return Outcome.UNKNOWN

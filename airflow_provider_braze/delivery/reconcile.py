@@ -45,13 +45,14 @@ class Reconciler:
         export = find_endpoint("users_export_ids")
         self._sender = Sender(client, export, Pacer(reserve=0.0), stop, repeat_unknown=True)
 
-    async def received(self, request: PlannedRequest, since: float) -> set[int] | None:
+    async def received(self, request: PlannedRequest, since: float, left_at: float) -> set[int] | None:
         """Find out who got a request's message.
 
-        :param since: when the intent was written, in epoch seconds.
+        :param since: when the first request may have left, in epoch seconds.
+        :param left_at: when the latest one left at the latest.
         :return: places of the recipients who got it; None where it cannot be told now.
         """
-        wait = since + self._settling_time - time.time()
+        wait = left_at + self._settling_time - time.time()
         if wait > 0:
             if self._stop.too_long(wait, "Braze needs time before it can be asked who got it"):
                 return None
@@ -66,7 +67,11 @@ class Reconciler:
             )
             if users is None:
                 return None
-            reached = [user for user in users if _reached(user.get(field), id_field, program, times, since)]
+            try:
+                reached = [user for user in users if _reached(user.get(field), id_field, program, times, since)]
+            except (AttributeError, TypeError, ValueError):
+                self._stop.now("Braze's answer to who got it cannot be read")
+                return None
             got |= {place for place, whom in places.items() if any(_is(whom, user) for user in reached)}
         log.info("Request %d: %d of %d recipients got it.", request.place + 1, len(got), request.recipients)
         return got
@@ -74,10 +79,14 @@ class Reconciler:
     async def _ask(self, question: dict[str, Any]) -> list[dict[str, Any]] | None:
         export: Endpoint = self._sender.endpoint
         sent = await self._sender.send(encode(export, validate(export, question)))
-        if sent.outcome is Outcome.ACCEPTED:
-            return [user for user in sent.body.get("users") or [] if isinstance(user, dict)]
-        if sent.error is not None:
-            self._stop.now(f"Braze could not be asked who got it: {sent.error}")
+        users = sent.body.get("users")
+        if (
+            sent.outcome is Outcome.ACCEPTED
+            and isinstance(users, list)
+            and all(isinstance(user, dict) for user in users)
+        ):
+            return users
+        self._stop.now(f"Braze could not be asked who got it: {sent.error or 'its answer cannot be read'}")
         return None
 
 

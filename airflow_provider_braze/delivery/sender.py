@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from airflow_provider_braze.api.client import AsyncBrazeClient
 from airflow_provider_braze.api.endpoints import Endpoint
-from airflow_provider_braze.api.errors import BrazeBadRequestError, BrazeError, BrazeRateLimitError
+from airflow_provider_braze.api.errors import BrazeBadRequestError, BrazeError, BrazePausedError, BrazeRateLimitError
 from airflow_provider_braze.api.quota import RateLimit, read_rate_limit
 from airflow_provider_braze.delivery.outcome import Outcome, outcome_of
 from airflow_provider_braze.delivery.pacing import Pacer
@@ -49,7 +49,8 @@ class Stop:
 
     def too_long(self, seconds: float, why: str) -> bool:
         """Stop if a wait is longer than this worker should be kept for."""
-        if self._longest_wait is None or seconds <= self._longest_wait or self:
+        # A deferral takes longer than a second itself.
+        if self._longest_wait is None or seconds <= max(1.0, self._longest_wait) or self:
             return bool(self)
         self.resume_after = seconds
         self.now(f"{why}: {seconds:,.0f} s to wait")
@@ -63,11 +64,15 @@ class Stop:
 
 
 class Sent(NamedTuple):
-    """How a request ended."""
+    """How a request ended.
+
+    :param left_at: when it left for the last time, in epoch seconds.
+    """
 
     outcome: Outcome
     body: dict[str, Any]
     error: BrazeError | None
+    left_at: float = 0.0
 
 
 NOT_BEGUN = Sent(Outcome.NOT_SENT, {}, None)
@@ -111,8 +116,8 @@ class Sender:
         trouble, limit = 0, time.monotonic() + LONGEST_QUOTA_WAIT
         for attempt in itertools.count(1):
             if not await self._quota(until):
-                # Whatever the attempts before said, it is as if there had been none.
-                sent = NOT_BEGUN if not self.stop else sent
+                # What the attempts before said is over: nothing was sent, and it is not for them that it stops.
+                sent = NOT_BEGUN
                 break
             sent = await self._exchange(wrapped)
             if sent.outcome is Outcome.ACCEPTED:
@@ -130,7 +135,7 @@ class Sender:
         return outcome is Outcome.NOT_SENT or (outcome is Outcome.UNKNOWN and self.repeat_unknown)
 
     async def _exchange(self, wrapped: Any) -> Sent:
-        answered = False
+        answered, left_at = False, time.time()
         try:
             answer = await self.client.exchange(wrapped)
             answered = True
@@ -142,7 +147,11 @@ class Sender:
             if self.repeat_is_refused and isinstance(error, BrazeBadRequestError) and _ALREADY(error.message):
                 log.info("Braze has this one already, nothing was sent again: %s", error.message)
                 return Sent(Outcome.ACCEPTED, {"status": "already sent"}, None)
-            return Sent(outcome_of(error, trust_server_errors=self.trust_server_errors), {}, error)
+            outcome = outcome_of(error, trust_server_errors=self.trust_server_errors)
+            if isinstance(error, BrazePausedError) and error.body.get("schedule_id"):
+                # It is there, and goes out should somebody resume the campaign.
+                return Sent(Outcome.ACCEPTED, dict(error.body), error, left_at)
+            return Sent(outcome, {}, error, left_at)
 
     async def _quota(self, until: float) -> bool:
         """Wait for a turn; false where all is stopped before, or it would come too late."""

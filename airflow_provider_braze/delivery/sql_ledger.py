@@ -27,7 +27,7 @@ from datetime import UTC, datetime
 from functools import partial
 from hashlib import blake2b
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
 from airflow_provider_braze.api.errors import BrazeConfigurationError
 from airflow_provider_braze.api.models.recipients import identity_of
@@ -41,6 +41,8 @@ from airflow_provider_braze.delivery.sql_store import SqlStore
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, CursorResult, Row
+
+    from airflow_provider_braze.api.endpoints import Endpoint
 
 _KEPT = {Outcome.ACCEPTED: "accepted", Outcome.UNKNOWN: "unknown"}
 _PREFIX = re.compile(r"[a-z_][a-z0-9_]{0,39}", re.ASCII)
@@ -78,7 +80,12 @@ class SqlLedger(Ledger):
         :raises BrazeConfigurationError: the connection is missing, or of no database that it can use.
         :raises BrazeLedgerError: the database cannot be reached or written.
         """
-        return _OpenSqlLedger(SqlStore(self.conn_id, self.table_prefix), task, plan)
+        return _OpenSqlLedger(SqlStore(self.conn_id, self.table_prefix), task, plan.endpoint, plan.target)
+
+    def schedule_ids(self, task: TaskTry) -> list[str]:
+        """Look up the ids that earlier tries kept."""
+        with _OpenSqlLedger(SqlStore(self.conn_id, self.table_prefix), task, None, None) as ledger:
+            return ledger.past.schedule_ids
 
 
 class _Ticket(NamedTuple):
@@ -105,8 +112,8 @@ class _Wish:
 
 
 class _OpenSqlLedger(OpenLedger):
-    def __init__(self, store: SqlStore, task: TaskTry, plan: Plan) -> None:
-        self._store, self._task, self._endpoint, self._target = store, task, plan.endpoint, plan.target
+    def __init__(self, store: SqlStore, task: TaskTry, endpoint: Endpoint | None, target: str | None) -> None:
+        self._store, self._task, self._endpoint, self._target = store, task, endpoint, target
         self._key = f"key:{task.delivery_key}" if task.delivery_key is not None else f"task:{task.name}"
         self._names: dict[str, Any] = {"base": _number(self._key), "task": task.name, "token": task.token}
         self.past = Past()
@@ -146,13 +153,14 @@ class _OpenSqlLedger(OpenLedger):
         self._run(connection, "limits")
         self._store.make_tables(connection)
         task = self._task
-        self._run(connection, "add_try", max_tries=task.max_tries, target=self._target)
+        self._run(connection, "add_try", max_tries=task.max_tries, target=self._target or "")
         earlier = self._run(connection, "read_try").one()
+        target = self._target or earlier.target
         changed = earlier.max_tries != task.max_tries
         # Once true it stays so: the commit of an attempt may have been lost on the way back only.
         self.past.cleared |= changed
         generation = task.max_tries if changed and task.forget_on_clear else earlier.generation
-        self._run(connection, "take_over", max_tries=task.max_tries, generation=generation, target=self._target)
+        self._run(connection, "take_over", max_tries=task.max_tries, generation=generation, target=target)
         # Tasks of one run that share a key and are cleared together go on sharing it.
         suffix = f" cleared:{task.dag_id}/{task.run_id}/{generation}" if generation else ""
         self._names["delivery"] = _number(self._key + suffix)
@@ -171,9 +179,9 @@ class _OpenSqlLedger(OpenLedger):
             dispatch_ids=list(self._run(connection, "dispatch_ids", most=MOST_IDS).scalars()),
         )
         # An author's own key means what it says, whatever it was used for before.
-        if task.delivery_key is None and found.began and earlier.target != self._target:
+        if task.delivery_key is None and found.began and earlier.target != target:
             raise BrazeAudienceError(
-                f"An earlier try of this task sent {earlier.target}, it is {self._target} now: nothing was sent. "
+                f"An earlier try of this task sent {earlier.target}, it is {target} now: nothing was sent. "
                 "Change it back to go on with the rest; a new run of the DAG sends to everybody."
             )
 
@@ -275,7 +283,8 @@ class _OpenSqlLedger(OpenLedger):
     def _hashes(self, intent: Intent) -> list[str]:
         if not intent.request.recipients:
             return [_hash(_EVERYBODY)]
-        return [_hash(identity_of(person)) for person in people_of(self._endpoint, intent.request.body)]  # type: ignore[arg-type]
+        people: Any = people_of(cast("Endpoint", self._endpoint), intent.request.body)
+        return [_hash(identity_of(person)) for person in people]
 
 
 def _answer(wish: _Wish, owners: Sequence[Row[Any] | None] | None) -> Claim:
@@ -297,9 +306,12 @@ def _answer(wish: _Wish, owners: Sequence[Row[Any] | None] | None) -> Claim:
     since = [wish.taken[place] for place in free if place in wish.taken]
     since += [owner.first_intent_at for owner in owners if owner is not None and owner.state == "unknown"]
     claim = Claim(_Ticket(wish.request, new) if free else None, free, doubt=doubt, held=places["intent"])
+    claim.took_doubt = bool(wish.taken)
     claim.accepted, claim.refused = len(places["accepted"]) - refused, refused
     if since:
         claim.since = min(since)
+    if latest := [owner.intent_at for owner in owners if owner is not None and owner.state == "unknown"]:
+        claim.latest = max(latest)
     return claim
 
 

@@ -5,7 +5,7 @@ One task instance wide: retries, deferrals and clears of a task see it, other ru
 - ``braze/delivery``: when it began, and for what;
 - ``braze/delivery/<generation>/<n>``: 200 requests each: ``s`` one letter per request (``?`` intent, ``u`` in doubt,
   ``a`` accepted, ``.`` free), ``d`` eight digits of the digest of its recipients, ``t`` when the first intent of those
-  in doubt was written, ``i`` schedule or dispatch ids, ``f`` how many recipients Braze refused by name.
+  in doubt was written, ``l`` the latest one, ``i`` schedule or dispatch ids, ``f`` how many recipients Braze refused by name.
 
 It knows requests by their place. A try whose audience differs in a request that was begun is stopped; what comes after
 those may differ.
@@ -49,16 +49,38 @@ class TaskStateLedger(Ledger):
             )
         return _OpenTaskState(task, plan)
 
+    def schedule_ids(self, task: TaskTry) -> list[str]:
+        """Read the ids that earlier tries kept."""
+        head = read(task.store, HEAD) if task.store is not None else None
+        known: dict[int, str] = {}
+        number = 0
+        while head and (value := read(task.store, f"{HEAD}/{head['generation']}/{number}")) is not None:
+            known |= {int(place): schedule_id for place, schedule_id in value["i"].items()}
+            number += 1
+        return [known[place] for place in sorted(known)]
+
+
+def read(store: Any, key: str) -> Any:
+    """Read a key of Airflow's task state.
+
+    :raises BrazeLedgerError: it cannot be read.
+    """
+    try:
+        return store.get(key)
+    except Exception as error:
+        raise BrazeLedgerError(f"Airflow's task state cannot be read, nothing was sent: {error}") from error
+
 
 class _OpenTaskState(OpenLedger):
     def __init__(self, task: TaskTry, plan: Plan) -> None:
         self._store, self._plan = task.store, plan
         self._states = bytearray([_FREE]) * len(plan)
         self._since: dict[int, float] = {}
+        self._latest: dict[int, float] = {}
         self._taken: set[int] = set()
         self._ids: dict[int, str] = {}
         self._refused: dict[int, int] = {}
-        head = self._read(HEAD)
+        head = read(self._store, HEAD)
         self._begun = head is not None
         self._head: dict[str, Any] = head or {"began": None, "for": plan.target, "generation": 0}
         cleared = self._begun and self._head["max_tries"] != task.max_tries
@@ -101,6 +123,7 @@ class _OpenTaskState(OpenLedger):
                 self._states[place] = _DOUBT if place in self._taken else _FREE
         if self._states[place] != _DOUBT:
             self._since.pop(place, None)
+            self._latest.pop(place, None)
         self._taken.discard(place)
         return place
 
@@ -112,14 +135,15 @@ class _OpenTaskState(OpenLedger):
             return Claim(accepted=request.people - refused, refused=refused)
         if self._states[place] != _FREE:
             if not intent.take_doubt:
-                return Claim(doubt=people, since=self._since[place])
+                return Claim(doubt=people, since=self._since[place], latest=self._latest[place])
             self._taken.add(place)
-        self._states[place] = _INTENT
-        return Claim(ticket=place, free=people, since=self._since.setdefault(place, time.time()))
+        self._states[place], self._latest[place] = _INTENT, time.time()
+        since = self._since.setdefault(place, self._latest[place])
+        return Claim(ticket=place, free=people, since=since, took_doubt=place in self._taken)
 
     def _load(self) -> None:
         number = 0
-        while self._begun and (value := self._read(self._key(number))) is not None:
+        while self._begun and (value := read(self._store, self._key(number))) is not None:
             first = number * REQUESTS_A_KEY
             states = value["s"].encode()
             for offset, state in enumerate(states):
@@ -128,6 +152,7 @@ class _OpenTaskState(OpenLedger):
             states = states[: len(self._states) - first]
             self._states[first : first + len(states)] = states
             self._since |= {int(place): since for place, since in value["t"].items()}
+            self._latest |= {int(place): latest for place, latest in value["l"].items()}
             self._ids |= {int(place): known for place, known in value["i"].items()}
             self._refused |= {int(place): refused for place, refused in value["f"].items()}
             number += 1
@@ -176,15 +201,10 @@ class _OpenTaskState(OpenLedger):
             "s": self._states[places.start : places.stop].decode(),
             "d": "".join(self._digest(place) if self._states[place] != _FREE else free for place in places),
             "t": {str(place): since for place, since in self._since.items() if place in places},
+            "l": {str(place): latest for place, latest in self._latest.items() if place in places},
             "i": {str(place): self._ids[place] for place in places if place in self._ids},
             "f": {str(place): self._refused[place] for place in places if place in self._refused},
         }
-
-    def _read(self, key: str) -> Any:
-        try:
-            return self._store.get(key)
-        except Exception as error:
-            raise BrazeLedgerError(f"Airflow's task state cannot be read, nothing was sent: {error}") from error
 
     def _set(self, key: str, value: Any) -> None:
         from airflow.sdk import NEVER_EXPIRE  # type: ignore[attr-defined]

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_braze import guards
+from airflow_provider_braze.api.errors import BrazeError
 from airflow_provider_braze.delivery.policy import MAX_QUOTA_WAIT, ON_UNKNOWN, SETTLING_TIME, OnUnknown, Policy
 from airflow_provider_braze.links import BrazeDashboardLink
 from airflow_provider_braze.operators.base import GuardedOperator
@@ -93,6 +94,7 @@ class BrazeDeliveryOperator(GuardedOperator):
         from airflow_provider_braze.hooks.errors import airflow_errors
 
         with airflow_errors():
+            self.hook.check_workspace(self.workspace)
             return self._run(context)
 
     def make_plan(self, context: Context) -> Plan:
@@ -102,12 +104,11 @@ class BrazeDeliveryOperator(GuardedOperator):
     def _run(self, context: Context) -> Any:
         from airflow_provider_braze.delivery.errors import DeliveryPausedError
         from airflow_provider_braze.delivery.rehearsal import is_true, rehearse
-        from airflow_provider_braze.delivery.report import Report
 
         try:
             plan = self.make_plan(context)
         except BaseException:
-            self.keep_known(Report().as_dict(), context)
+            self._keep_earlier(context)
             raise
         with plan:
             self.log.info("%d requests to %s planned: %s.", len(plan), self.endpoint, plan.report)
@@ -116,7 +117,12 @@ class BrazeDeliveryOperator(GuardedOperator):
             if is_true(self.render_template(self.rehearsal, context)):
                 return rehearse(self.hook.get_async_conn(), plan, allow_paused=self.allow_paused)
             try:
-                with self.open_ledger(plan, context) as ledger:
+                opened = self.open_ledger(plan, context)
+            except BaseException:
+                self._keep_earlier(context)
+                raise
+            try:
+                with opened as ledger:
                     return self._deliver(plan, ledger, context)
             except DeliveryPausedError as paused:
                 self._defer(paused)
@@ -148,7 +154,7 @@ class BrazeDeliveryOperator(GuardedOperator):
     def _deliver(self, plan: Plan, ledger: OpenLedger | None, context: Context) -> Any:
         from airflow_provider_braze import stats
         from airflow_provider_braze.delivery.engine import Delivery, deliver
-        from airflow_provider_braze.delivery.errors import BrazeDeliveryError
+        from airflow_provider_braze.delivery.errors import BrazeDeliveryError, DeliveryPausedError
         from airflow_provider_braze.delivery.pacing import Pacer
         from airflow_provider_braze.delivery.progress import ProgressLog
 
@@ -167,6 +173,8 @@ class BrazeDeliveryOperator(GuardedOperator):
             self.on_kill()
         try:
             deliver(delivery)
+        except DeliveryPausedError:
+            raise
         except BrazeDeliveryError as error:
             self.keep_known(error.report, context)
             raise
@@ -200,6 +208,17 @@ class BrazeDeliveryOperator(GuardedOperator):
         self._killed = True
         if self._delivery:
             self._delivery.stop("the task was stopped from outside")
+
+    def _keep_earlier(self, context: Context) -> None:
+        """Keep what earlier tries made, where this one ends before it looks at the ledger."""
+        from airflow_provider_braze.delivery.report import Report
+
+        known: list[str] = []
+        try:
+            known = guards.earlier_schedules(context, self.ledger, delivery_key=self.delivery_key)
+        except BrazeError as error:
+            self.log.error("Whether earlier tries made schedules is not known: %s", error)
+        self.keep_known(Report(schedule_ids=known).as_dict(), context)
 
     def keep_known(self, report: Mapping[str, Any], context: Context) -> None:
         """Keep for later tasks what a delivery that failed has made."""

@@ -105,6 +105,8 @@ class BrazeStartLiveActivityOperator(UsersOperator):
         self.stale_date = stale_date
         self.custom_audience = custom_audience
         self.check_reconcile()
+        if not self.people_fields:
+            self.check_cap()
 
     def is_broadcast(self) -> bool:
         """Tell whether a segment or an audience is meant; Braze has no ``broadcast`` field here."""

@@ -64,7 +64,15 @@ class BrazeSendOperator(BrazeDeliveryOperator):
         self.max_invalid = max_invalid
         self.allow_empty = allow_empty
         self.allow_paused = allow_paused
-        if broadcast and max_recipients is not None:
+        if broadcast:
+            self.check_cap()
+
+    def check_cap(self) -> None:
+        """Refuse ``max_recipients`` where nobody is named.
+
+        :raises ValueError: it is given.
+        """
+        if self.max_recipients is not None:
             raise ValueError("max_recipients cannot be held against a broadcast: Braze does not say whom it reaches.")
 
     def check_reconcile(self, *programs: Any) -> None:
@@ -126,6 +134,7 @@ class BrazeSendOperator(BrazeDeliveryOperator):
         from airflow_provider_braze.delivery.audience import as_audience
         from airflow_provider_braze.delivery.plan import Plan
 
+        self._check_trace()
         staging = self.hook.settings.staging
         self.gather_recipients()
         return Plan(
@@ -137,6 +146,16 @@ class BrazeSendOperator(BrazeDeliveryOperator):
             allow_empty=self.allow_empty,
             staging=staging,
         )
+
+    def _check_trace(self) -> None:
+        """A campaign that is a template may turn out to be missing."""
+        from airflow_provider_braze.api.errors import BrazeConfigurationError
+
+        if self.on_unknown == "reconcile":
+            try:
+                self.check_reconcile(self.payload.get("campaign_id"), self.payload.get("canvas_id"))
+            except ValueError as error:
+                raise BrazeConfigurationError(f"{error} Nothing was sent.") from None
 
     def quota_share(self) -> float:
         """Give a partition's share of the quota."""

@@ -179,7 +179,8 @@ class BrazeSendTransactionalEmailOperator(BrazeDeliveryOperator):
     def result(self, delivery: Delivery) -> dict[str, Any]:
         """Give Braze's answer as a plain dict."""
         known = {"metadata": {"external_send_id": delivery.plan.payload["external_send_id"]}}
-        return known | (delivery.answer or {"status": "already sent"})
+        status = "unknown" if delivery.course.in_doubt else "already sent"
+        return known | (delivery.answer or {"status": status})
 
 
 def run_key(context: Context, campaign_id: str, recipient: Mapping[str, Any]) -> str:

@@ -145,7 +145,7 @@ def _set_up() -> None:
 
     db.initdb()
     DagBundlesManager().sync_bundles_to_db()
-    bag = DagBag(FOLDER / "dags", bundle_name="dags-folder", bundle_path=FOLDER / "dags")
+    bag = DagBag(FOLDER / "dags", bundle_path=FOLDER / "dags")
     if bag.import_errors or not bag.dags:
         raise RuntimeError(f"the DAGs cannot be read: {bag.import_errors}")
     sync_bag_to_db(bag, "dags-folder", None)
