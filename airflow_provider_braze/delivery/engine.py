@@ -223,8 +223,7 @@ class Delivery:
         if claim.held:
             self._held.append(self._part(request, claim.held))
         if claim.doubt:
-            # The worker that wrote the intent may have waited before its request left.
-            left_at = min(time.time(), claim.latest + intent_seconds(self._client.timeout))
+            left_at = min(time.time(), claim.left_by)
             self._doubt(Doubt(self._part(request, claim.doubt), claim.since, left_at, EARLIER_DOUBT))
         return Ready(self._part(request, claim.free), claim.ticket, claim.took_doubt) if claim.free else None
 

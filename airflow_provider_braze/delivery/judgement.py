@@ -81,7 +81,8 @@ def _error(plan: Plan, course: Course, policy: Policy) -> type[BrazeDeliveryErro
 
 
 def _nothing_left(plan: Plan, course: Course) -> bool:
-    return bool(plan.report.failed) and not (plan.report.skipped or course.in_doubt or course.refused_requests)
+    complaint = plan.report.failed or course.complaints
+    return bool(complaint) and not (plan.report.skipped or course.in_doubt or course.refused_requests)
 
 
 def _explain(plan: Plan, course: Course, halt: Stop) -> list[str]:
@@ -94,7 +95,7 @@ def _explain(plan: Plan, course: Course, halt: Stop) -> list[str]:
     if course.in_doubt:
         lines.append(_doubt(report, course))
     elif _nothing_left(plan, course):
-        lines.append("Nothing is left to send: Braze refused these by name, and would again.")
+        lines.append("Nothing is left to send: another try would not change it.")
     elif course.remembered:
         lines.append("The ledger knows who got it: mend the cause, clear the task, and it sends to the others.")
     return lines

@@ -98,7 +98,7 @@ class Claim:
     :param refused: how many Braze refused by name before, in a request that it took on.
     :param doubt: places of the recipients in doubt.
     :param since: when the first intent for those in doubt was written, in epoch seconds; a taken doubt keeps it.
-    :param latest: when the latest intent for those in doubt was written, in epoch seconds.
+    :param left_by: by when the latest request to those in doubt had left, in epoch seconds, perhaps in the future.
     :param took_doubt: whether some of ``free`` were in doubt before.
     :param held: places of the recipients whom another worker has under way at this moment.
     """
@@ -109,7 +109,7 @@ class Claim:
     refused: int = 0
     doubt: Sequence[int] = ()
     since: float = field(default_factory=time.time)
-    latest: float = field(default_factory=time.time)
+    left_by: float = field(default_factory=time.time)
     took_doubt: bool = False
     held: Sequence[int] = ()
 

@@ -310,8 +310,8 @@ def _answer(wish: _Wish, owners: Sequence[Row[Any] | None] | None) -> Claim:
     claim.accepted, claim.refused = len(places["accepted"]) - refused, refused
     if since:
         claim.since = min(since)
-    if latest := [owner.intent_at for owner in owners if owner is not None and owner.state == "unknown"]:
-        claim.latest = max(latest)
+    if left_by := [owner.left_by for owner in owners if owner is not None and owner.state == "unknown"]:
+        claim.left_by = max(left_by)
     return claim
 
 

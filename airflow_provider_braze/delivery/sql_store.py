@@ -91,7 +91,8 @@ _SQL = {
     "claim": """INSERT INTO {p}_recipients (delivery, recipient, request)
         SELECT :delivery, given.recipient, given.request FROM GIVEN(recipient uuid, request bigint) WHERE true
         ON CONFLICT DO NOTHING""",
-    "look_up": """SELECT given.number, held.request, owner.first_intent_at, owner.intent_at, owner.recipients, owner.refused,
+    "look_up": """SELECT given.number, held.request, owner.first_intent_at, owner.recipients, owner.refused,
+        COALESCE(owner.settled_at, owner.intent_at + :doubt_after) AS left_by,
         CASE WHEN held.request = given.request THEN 'mine'
             WHEN owner.state = 'intent' AND owner.token <> :token
                 AND (owner.task = :task OR owner.intent_at < NOW() - :doubt_after) THEN 'unknown'

@@ -5,7 +5,8 @@ One task instance wide: retries, deferrals and clears of a task see it, other ru
 - ``braze/delivery``: when it began, and for what;
 - ``braze/delivery/<generation>/<n>``: 200 requests each: ``s`` one letter per request (``?`` intent, ``u`` in doubt,
   ``a`` accepted, ``.`` free), ``d`` eight digits of the digest of its recipients, ``t`` when the first intent of those
-  in doubt was written, ``l`` the latest one, ``i`` schedule or dispatch ids, ``f`` how many recipients Braze refused by name.
+  in doubt was written, ``l`` the latest time known of them, ``i`` schedule or dispatch ids, ``f`` how many recipients
+  Braze refused by name.
 
 It knows requests by their place. A try whose audience differs in a request that was begun is stopped; what comes after
 those may differ.
@@ -74,6 +75,7 @@ def read(store: Any, key: str) -> Any:
 class _OpenTaskState(OpenLedger):
     def __init__(self, task: TaskTry, plan: Plan) -> None:
         self._store, self._plan = task.store, plan
+        self._doubt_after = task.doubt_after
         self._states = bytearray([_FREE]) * len(plan)
         self._since: dict[int, float] = {}
         self._latest: dict[int, float] = {}
@@ -118,7 +120,7 @@ class _OpenTaskState(OpenLedger):
                 if settlement.refused:
                     self._refused[place] = settlement.refused
             case Outcome.UNKNOWN:
-                self._states[place] = _DOUBT
+                self._states[place], self._latest[place] = _DOUBT, time.time()
             case _:
                 self._states[place] = _DOUBT if place in self._taken else _FREE
         if self._states[place] != _DOUBT:
@@ -135,7 +137,10 @@ class _OpenTaskState(OpenLedger):
             return Claim(accepted=request.people - refused, refused=refused)
         if self._states[place] != _FREE:
             if not intent.take_doubt:
-                return Claim(doubt=people, since=self._since[place], latest=self._latest[place])
+                left_by = self._latest.get(place, self._since[place])
+                # A worker that died may have waited before its request left.
+                left_by += self._doubt_after * (self._states[place] == _INTENT)
+                return Claim(doubt=people, since=self._since[place], left_by=left_by)
             self._taken.add(place)
         self._states[place], self._latest[place] = _INTENT, time.time()
         since = self._since.setdefault(place, self._latest[place])
@@ -152,7 +157,7 @@ class _OpenTaskState(OpenLedger):
             states = states[: len(self._states) - first]
             self._states[first : first + len(states)] = states
             self._since |= {int(place): since for place, since in value["t"].items()}
-            self._latest |= {int(place): latest for place, latest in value["l"].items()}
+            self._latest |= {int(place): latest for place, latest in value.get("l", {}).items()}
             self._ids |= {int(place): known for place, known in value["i"].items()}
             self._refused |= {int(place): refused for place, refused in value["f"].items()}
             number += 1

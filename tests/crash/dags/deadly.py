@@ -42,6 +42,9 @@ class Deadly(Ledger):
     def shared(self) -> bool:  # type: ignore[override]
         return self.inner.shared
 
+    def schedule_ids(self, task: TaskTry) -> list[str]:
+        return self.inner.schedule_ids(task)
+
     def open(self, task: TaskTry, plan: Plan) -> OpenLedger:
         return _OpenDeadly(self, self.inner.open(task, plan))
 

@@ -575,7 +575,7 @@ def test_reconcile_whose_resend_is_refused_keeps_the_doubt(braze_emulator):
     braze_emulator.inject("echo_key_401", path=PATHS[SEND], skip=1)
     report, error = send(braze_emulator.url, people, "reconcile", store=store)
     assert error is not None
-    assert picked(report, "accepted", "failed") == {"accepted": 30, "failed": 30}
+    assert picked(report, "accepted", "failed", "unknown") == {"accepted": 30, "failed": 0, "unknown": 30}
     assert store.states() == "ua"
     report, error = send(braze_emulator.url, people, "reconcile", store=store)
     assert (error, report["accepted"]) == (None, 60)
@@ -895,7 +895,8 @@ def test_a_used_up_hour_pauses_until_the_next(braze_emulator, limit):
         braze_emulator.clock.advance(3600)
     assert (error, report["accepted"]) == (None, 600)
     once(braze_emulator, people)
-    assert tries <= 600 / 50 / max(1, limit // 2) + 2
+    # One request at a time goes first, and what is left of so small a pool is spread over the hour.
+    assert tries <= 600 / 50 + 1
     assert sum(one["status"] == 429 for one in posted(braze_emulator)) <= tries
 
 
