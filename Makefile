@@ -26,7 +26,7 @@ debian:  ## PostgreSQL and Redis: the tests start their own from Debian's progra
 	else echo "PostgreSQL or Redis is missing. As root: apt-get update && apt-get install -y postgresql redis-server"; \
 		exit 1; fi
 
-bench: .venv/.ready  ## Speed, as ratios of things run side by side.
+bench: debian .venv/.ready  ## Speed, as ratios of things run side by side.
 	@.venv/bin/python tests/benchmarks/bench.py
 
 pins: .venv/.ready  ## Compile requirements/*.in anew.

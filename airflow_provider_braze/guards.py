@@ -54,7 +54,7 @@ def refuse_backfill(context: Context, on_backfill: OnBackfill) -> None:
         return
     text = (
         f"This run ({run.run_id}) belongs to a backfill: nobody is messaged. Write on_backfill='send' if a backfill is "
-        "to message people."
+        "to message people, and max_staleness=None for days long past."
     )
     if on_backfill == "fail":
         raise BrazeDeliveryError(text, {})

@@ -141,7 +141,8 @@ def test_a_tiny_hour_defers_until_the_next(braze_emulator, sending, remembered, 
     assert report is not None
     assert (report["accepted"], report["unknown"], report["skipped"]) == (300, 0, 0)
     assert braze_emulator.deliveries() == {f"external_user_id:{name}": 1 for name in PEOPLE}
-    assert 2 <= hours <= 4
+    # Of so small a pool one request goes at a time, and what is left is spread over the hour.
+    assert 2 <= hours <= 6
 
 
 def test_a_deferred_schedule_leaves_the_ids_of_all_its_parts(run_dag, braze_emulator, connection, remembered):
