@@ -33,7 +33,7 @@ def refusals(endpoint: Endpoint, content: bytes, answer: Mapping[str, Any]) -> t
 
 def without_names(error: BrazeError, endpoint: Endpoint, content: bytes) -> str:
     """Give an error's text without the recipients of the request."""
-    said = getattr(error, "message", "")
+    said = getattr(error, "message", "") or getattr(error, "reason", "")
     return str(error).replace(said, _hide_recipients(said, names_of(endpoint, content))) if said else str(error)
 
 

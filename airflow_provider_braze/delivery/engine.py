@@ -254,7 +254,7 @@ class Delivery:
         self._settle(ready, sent)
         if sent.outcome is Outcome.UNKNOWN:
             self._doubts_in_a_row += 1
-            self._doubt(Doubt(request, sent.left_at, sent.left_at, str(sent.error)))
+            self._doubt(Doubt(request, sent.left_at, sent.left_at, self._text(request, sent)))
         elif sent.outcome is not Outcome.ACCEPTED and ready.took_doubt:
             self._leave_in_doubt(request, EARLIER_DOUBT)
 
@@ -291,7 +291,7 @@ class Delivery:
             self._progress(self)
 
     def _count_error(self, request: PlannedRequest, sent: Sent, took_doubt: bool) -> None:
-        text = without_names(cast("BrazeError", sent.error), self.plan.endpoint, request.body)
+        text = self._text(request, sent)
         if sent.outcome is Outcome.UNKNOWN:
             log.warning("Request %s: %s", f"{request.place + 1:,}", text)
             return
@@ -301,6 +301,9 @@ class Delivery:
             self.course.refused_requests += 1
         self._complain(text)
         self.halt.now(text)
+
+    def _text(self, request: PlannedRequest, sent: Sent) -> str:
+        return without_names(cast("BrazeError", sent.error), self.plan.endpoint, request.body)
 
     def _complain(self, text: str) -> None:
         self.course.complaints += 1
@@ -368,7 +371,8 @@ class Delivery:
         self._settle(ready, sent)
         if sent.outcome is Outcome.UNKNOWN or (sent is NOT_BEGUN and not self.halt):
             left_at = sent.left_at or doubt.left_at
-            self._doubts.append(Doubt(request, doubt.since, left_at, str(sent.error or doubt.reason)))
+            reason = self._text(rest, sent) if sent.error else doubt.reason
+            self._doubts.append(Doubt(request, doubt.since, left_at, reason))
             return
         self.report.accepted += len(got)
         if sent.outcome is not Outcome.ACCEPTED:
