@@ -30,7 +30,8 @@ from typing import Any
 
 FOLDER = Path(__file__).parent
 READY_WITHIN = 120.0
-ENDS_WITHIN = 60.0
+# PostgreSQL lets go of what a hanging worker has locked after a minute.
+ENDS_WITHIN = 150.0
 
 
 class Station:

@@ -80,7 +80,7 @@ def test_a_doubt_that_a_person_decides(cell, ledger, decision):
 @pytest.mark.parametrize("ledger", LEDGERS)
 def test_killed_again_and_again(cell, ledger, on_unknown, times):
     """Each try is killed while it treats what the one before has left in doubt."""
-    trial = cell(ledger=ledger, on_unknown=on_unknown, lanes=2)
+    trial = cell(ledger=ledger, on_unknown=on_unknown, lanes=2, people=900)
     moments = ("unanswered", "half_sent", "unanswered")[:times]
     for moment in moments:
         proxy = trial.proxy(2, moment, lambda: trial.signal("SIGKILL"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,3 +86,5 @@ class _OpenDeadly(OpenLedger):
         when, _, kind = (self._deadly.at or "").partition("_")
         if when == side and before[kind] < self._deadly.number <= after[kind]:
             os.kill(os.getpid(), SIGNALS[self._deadly.how])
+            # Another thread may take the signal first; this one must not get further meanwhile.
+            time.sleep(0.2)
