@@ -192,7 +192,7 @@ def test_answer_lost(cell, fault, ledger, on_unknown):
 def test_during_a_deferral(cell, ledger, on_unknown, way_on):
     """The quota is used up, the task frees its worker; what happens meanwhile is forgotten by nobody."""
     # So small a quota is spread over the hour, from the first request on.
-    trial = cell(ledger=ledger, on_unknown=on_unknown, lanes=2, seed={"rate_limits": {"default_hourly": 12}})
+    trial = cell(ledger=ledger, on_unknown=on_unknown, lanes=2, seed={"rate_limits": {"default_hourly": 14}})
     assert trial.run() == "deferred"
     assert 0 < len(trial.deliveries()) < trial.people
     assert "frees its worker" in trial.log()
