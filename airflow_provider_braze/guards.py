@@ -89,6 +89,31 @@ def _skip(text: str) -> None:
     raise AirflowSkipException(text)
 
 
+def note_try(context: Context, ledger: Ledger | None, on_clear: OnClear) -> None:
+    """Leave a mark in Airflow's task state, and refuse where an earlier try's is gone.
+
+    Airflow 3.4 discards the state on a clear, and ``clear_on_success`` after each success: that nothing is there then
+    does not mean that nothing was sent.
+
+    :raises BrazeDeliveryError: the task was cleared, and its state is gone.
+    """
+    from airflow_provider_braze.delivery.task_state import TaskStateLedger, is_marked, mark
+
+    store: Any = context.get("task_state_store")
+    if store is None or not (ledger is None or isinstance(ledger, TaskStateLedger)) or is_marked(store):
+        return
+    tries = getattr(context.get("ti"), "try_number", 1)
+    if tries > 1 and getattr(context.get("dag_run"), "clear_number", 0) and on_clear != "resend":
+        raise BrazeDeliveryError(
+            f"This is try {tries} of a run that was cleared, and what Airflow remembered of the earlier tries is gone: "
+            "whom they messaged is not known, nothing was sent now. Clear with 'keep task state', leave "
+            "clear_on_success off, use ledger=SqlLedger(conn_id), or write on_clear='resend' to send to everybody. "
+            f"{_WAY_ON}",
+            {},
+        )
+    mark(store, getattr(context.get("ti"), "max_tries", 0))
+
+
 def open_ledger(
     context: Context,
     ledger: Ledger | None,
@@ -118,8 +143,6 @@ def open_ledger(
         return nullcontext()
     task = _this_try(context, delivery_key, forget_on_clear=on_clear == "resend", doubt_after=doubt_after)
     opened = (ledger or TaskStateLedger()).open(task, plan)
-    if ledger is None or isinstance(ledger, TaskStateLedger):
-        _refuse_forgotten(context, opened, on_clear)
     _tell(opened, task)
     return opened
 
@@ -149,23 +172,6 @@ def _this_try(context: Context, delivery_key: str | None, **wishes: Any) -> Task
         store=context.get("task_state_store"),
         delivery_key=delivery_key,
         **wishes,
-    )
-
-
-def _refuse_forgotten(context: Context, opened: OpenLedger, on_clear: OnClear) -> None:
-    """Clearing a task discards its state from Airflow 3.4 on, so that its absence then proves nothing."""
-    from airflow import __version__
-
-    tries = getattr(context.get("ti"), "try_number", 1)
-    cleared = getattr(context.get("dag_run"), "clear_number", 0)
-    keeps_state = tuple(map(int, __version__.split(".")[:2])) < (3, 4)
-    if opened.past.began or tries <= 1 or not cleared or keeps_state or on_clear == "resend":
-        return
-    raise BrazeDeliveryError(
-        f"This is try {tries} of a run that was cleared, and Airflow 3.4 and newer forget on a clear whom the earlier "
-        "tries messaged: nothing was sent now. Clear with 'keep task state', use ledger=SqlLedger(conn_id), or write "
-        f"on_clear='resend' to send to everybody after a clear. {_WAY_ON}",
-        {},
     )
 
 

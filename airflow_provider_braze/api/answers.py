@@ -98,12 +98,21 @@ def _has_dispatch(message: Any, body: dict[str, Any]) -> bool:
 def _json_object(content: bytes) -> dict[str, Any] | None:
     try:
         body = json.loads(content)
-        if b"\\ud" in content.lower():
-            # Half a surrogate pair is a text that no log and no XCom can hold.
-            body = json.loads(json.dumps(body, ensure_ascii=False).encode(errors="replace"))
+        body = _clean(body) if b"\\u" in content else body
     except (ValueError, RecursionError):
         return None
     return body if isinstance(body, dict) else None
+
+
+def _clean(value: Any) -> Any:
+    """Take out what no log and no XCom can hold: halves of surrogate pairs, and the character 0."""
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode().replace("\0", "?")
+    if isinstance(value, list):
+        return [_clean(item) for item in value]
+    if isinstance(value, dict):
+        return {_clean(key): _clean(item) for key, item in value.items()}
+    return value
 
 
 def _words(answer: Answer, body: dict[str, Any] | None) -> str:

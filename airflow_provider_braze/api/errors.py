@@ -32,6 +32,7 @@ from typing import Any
 from urllib.parse import quote, quote_plus
 
 _EMAIL = re.compile(r"[^\s\"'<>@,;:(){}\[\]]+@[^\s\"'<>@,;:(){}\[\]]+\.\w+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _LONGEST_QUOTE = 500
 
 
@@ -180,5 +181,6 @@ def mask(text: str, *secrets: str) -> str:
         for written in (secret, quote(secret, safe=""), quote(secret), quote_plus(secret)):
             text = re.sub(re.escape(written), "***", text, flags=re.IGNORECASE)
     text = _EMAIL.sub(lambda found: f"<email {identity_hash(found[0].casefold())}>", text)
-    text = " ".join(text.split())
+    # Databases refuse the character 0, and terminals obey some others.
+    text = " ".join(_CONTROL.sub(" ", text).split())
     return text if len(text) <= _LONGEST_QUOTE else text[:_LONGEST_QUOTE] + " ..."

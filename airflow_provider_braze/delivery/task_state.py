@@ -61,6 +61,33 @@ class TaskStateLedger(Ledger):
         return [known[place] for place in sorted(known)]
 
 
+def is_marked(store: Any) -> bool:
+    """Tell whether a try of this task came by before."""
+    return read(store, HEAD) is not None
+
+
+def mark(store: Any, max_tries: int) -> None:
+    """Note that a try of this task came by, which has sent nothing yet."""
+    write(store, HEAD, {"began": None, "for": "", "generation": 0, "max_tries": max_tries})
+
+
+def write(store: Any, key: str, value: Any) -> None:
+    """Write a key of Airflow's task state.
+
+    :raises BrazeLedgerError: it cannot be written.
+    """
+    from airflow.sdk import NEVER_EXPIRE  # type: ignore[attr-defined]
+
+    try:
+        # A ledger that expired would let everybody be messaged again.
+        store.set(key, value, retention=NEVER_EXPIRE)
+    except Exception as error:
+        raise BrazeLedgerError(
+            f"Airflow's task state cannot be written, nothing more is sent: {error}. This worker may have lost its "
+            "task to another try."
+        ) from error
+
+
 def read(store: Any, key: str) -> Any:
     """Read a key of Airflow's task state.
 
@@ -90,7 +117,7 @@ class _OpenTaskState(OpenLedger):
         if cleared and task.forget_on_clear:
             self._head |= {"generation": task.max_tries, "for": plan.target, "began": None}
         if cleared:
-            self._set(HEAD, self._head)
+            write(self._store, HEAD, self._head)
         self._load()
         if self._head["for"] != plan.target:
             self._head |= {"for": plan.target, "began": None}
@@ -103,10 +130,10 @@ class _OpenTaskState(OpenLedger):
         dirty |= {claim.ticket for claim in claims if claim.ticket is not None}
         if dirty and not self._head["began"]:
             self._head["began"] = datetime.now(UTC).isoformat(timespec="seconds")
-            self._set(HEAD, self._head)
+            write(self._store, HEAD, self._head)
         # In their order, so that reading may stop at the first key that is not there.
         for number in sorted({place // REQUESTS_A_KEY for place in dirty}):
-            self._set(self._key(number), self._value(number))
+            write(self._store, self._key(number), self._value(number))
         return claims
 
     def _settle(self, settlement: Settlement) -> int:
@@ -210,15 +237,3 @@ class _OpenTaskState(OpenLedger):
             "i": {str(place): self._ids[place] for place in places if place in self._ids},
             "f": {str(place): self._refused[place] for place in places if place in self._refused},
         }
-
-    def _set(self, key: str, value: Any) -> None:
-        from airflow.sdk import NEVER_EXPIRE  # type: ignore[attr-defined]
-
-        try:
-            # A ledger that expired would let everybody be messaged again.
-            self._store.set(key, value, retention=NEVER_EXPIRE)
-        except Exception as error:
-            raise BrazeLedgerError(
-                f"Airflow's task state cannot be written, nothing more is sent: {error}. This worker may have lost "
-                "its task to another try."
-            ) from error

@@ -86,6 +86,7 @@ class BrazeDeliveryOperator(GuardedOperator):
         from airflow_provider_braze.hooks.errors import airflow_errors
 
         with airflow_errors():
+            guards.note_try(context, self.ledger, self.on_clear)
             self.check_run(context)
             return self._run(context)
 

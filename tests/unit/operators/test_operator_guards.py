@@ -102,6 +102,16 @@ def age(**of):
     return datetime.now(UTC) - timedelta(**of)
 
 
+class Store(dict):
+    """What a task may keep between tries."""
+
+    def set(self, key, value, *, retention=None):
+        self[key] = value
+
+    def __bool__(self):
+        return True
+
+
 def context(*, run_type="scheduled", run_after=None, try_number=1, **more):
     """What Airflow tells a task of its run."""
     run = SimpleNamespace(
@@ -198,7 +208,7 @@ def test_a_late_run_that_may_have_messaged_some_is_an_error(make, braze_emulator
     operator = make(kind)
     before = calls(braze_emulator)
     with pytest.raises(BrazeDeliveryError, match="An earlier try may have messaged some") as caught:
-        operator.execute(context(run_after=age(days=3), try_number=2, task_state_store={}))
+        operator.execute(context(run_after=age(days=3), try_number=2, task_state_store=Store()))
     assert isinstance(caught.value, AirflowFailException)
     assert calls(braze_emulator) == before
 
@@ -464,14 +474,10 @@ def test_a_dry_run_is_guarded_like_the_real_one(make):
         make(BrazeSendCampaignOperator, dry_run=True).execute(context(run_type="backfill"))
 
 
-def test_a_dry_run_leaves_no_trace_in_the_ledger(make, braze_emulator):
-    class Untouched:
-        def get(self, *_):
-            raise AssertionError("a dry run reads no ledger")
-
-        set = get
-
-    make(BrazeSendCampaignOperator, dry_run=True).execute(context(task_state_store=Untouched()))
+def test_a_dry_run_begins_no_delivery_in_the_ledger(make, braze_emulator):
+    store = Store()
+    make(BrazeSendCampaignOperator, dry_run=True).execute(context(task_state_store=store))
+    assert set(store) == {"braze/delivery"}
     assert braze_emulator.deliveries() == {}
 
 
