@@ -12,8 +12,8 @@ demo-stop:  ## Close the demo's inbox.
 	@.venv/bin/python demo/run.py stop
 
 test: check debian .venv/.ready $(OLDEST)/.ready  ## All checks and tests, on the newest Airflow and on 3.1.
-	.venv/bin/python -m pytest -n auto --maxprocesses 4 --ignore=tests/distributed --cov --cov-report=term
-	$(OLDEST)/bin/python -m pytest -n auto --maxprocesses 4 --ignore=tests/distributed
+	.venv/bin/python -m pytest -n auto --maxprocesses 4 --dist worksteal --ignore=tests/distributed --cov --cov-report=term
+	$(OLDEST)/bin/python -m pytest -n auto --maxprocesses 4 --dist worksteal --ignore=tests/distributed
 	@$(MAKE) test-distributed
 
 test-distributed: debian .venv/.ready  ## 200,000 recipients over Celery workers, one of which is killed.

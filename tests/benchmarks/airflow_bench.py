@@ -36,7 +36,6 @@ def main(url: str, run: Any) -> None:
             database=database,
             executor="LocalExecutor",
             connections=connections,
-            environment={"BENCH_URL": url},
         ) as airflow:
             airflow.command("db", "migrate")
             airflow.start("scheduler", "dag-processor")

@@ -76,7 +76,10 @@ class Cell:
 
     def signal(self, how):
         """Send a signal to the task's process."""
-        os.kill(self.pid, getattr(signal, how))
+        pid = self.pid
+        # The number 0 would mean all processes of this group.
+        assert pid > 0, "the task has not begun"
+        os.kill(pid, getattr(signal, how))
 
     @property
     def pid(self):

@@ -1,9 +1,8 @@
-"""What `airflow_bench.py` runs in a real Airflow; BENCH_URL is the stub server."""
+"""What `airflow_bench.py` runs in a real Airflow; the connection ``braze_default`` leads to the stub server."""
 
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -74,11 +73,11 @@ with DAG("by_ledger", schedule=None, start_date=START):
         """Seconds per round of sending, with the ledger off and in Airflow's task state, in turn."""
         import aiohttp  # noqa: F401 (imported before the clock starts)
 
-        from airflow_provider_braze.api.client import AsyncBrazeClient
         from airflow_provider_braze.delivery.engine import Delivery, deliver
         from airflow_provider_braze.delivery.ledger import TaskTry
         from airflow_provider_braze.delivery.plan import Plan
         from airflow_provider_braze.delivery.task_state import TaskStateLedger
+        from airflow_provider_braze.hooks.braze import BrazeHook
 
         figures: dict[str, list[float]] = {"off": [], "task_state": []}
         for number in range(2 * ROUNDS):
@@ -86,7 +85,7 @@ with DAG("by_ledger", schedule=None, start_date=START):
             with Plan("campaigns_trigger_send", {"campaign_id": CAMPAIGN}, Everybody(BY_LEDGER)) as plan:
                 store = Prefixed(context["task_state_store"], f"round-{number}/")
                 known = TaskTry("bench", "run", "task", store=store)
-                client = AsyncBrazeClient(os.environ["BENCH_URL"], "key")
+                client = BrazeHook().get_async_conn()
                 ledger = TaskStateLedger().open(known, plan) if name == "task_state" else None
                 began = time.perf_counter()
                 deliver(Delivery(plan, client, ledger=ledger))
