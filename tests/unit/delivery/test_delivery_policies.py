@@ -102,7 +102,7 @@ def send(
     endpoint=SEND,
     payload=None,
     lanes=1,
-    timeout=2.0,
+    timeout=20.0,
     key=KEY,
     max_tries=0,
     transport=None,
