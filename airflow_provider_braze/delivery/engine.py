@@ -41,7 +41,7 @@ from airflow_provider_braze.delivery.sender import NOT_BEGUN, Sender, Sent, Stop
 from airflow_provider_braze.delivery.turns import Turns
 
 # While one write is on its way to the ledger the lanes live on what is claimed ahead; killed, all of it is in doubt.
-AHEAD_PER_LANE = 0.5
+AHEAD_PER_LANE = 1.0
 HELD_SECONDS = 1.0
 MOST_ROUNDS = 3
 # Below that many lost answers in a row it may have been bad luck.
