@@ -3,7 +3,7 @@ PYTHON ?= python3
 OLDEST := .venv-3.1
 MAKEFLAGS += --no-print-directory
 
-.PHONY: demo demo-stop test test-distributed check debian bench pins clean
+.PHONY: demo demo-stop test test-distributed check debian bench docs pins clean
 
 demo: .venv/.ready  ## Send a campaign to 1,000 customers, against a local Braze.
 	@.venv/bin/python demo/run.py
@@ -29,6 +29,10 @@ debian:  ## PostgreSQL and Redis: the tests start their own from Debian's progra
 bench: debian .venv/.ready  ## Speed, as ratios of things run side by side.
 	@.venv/bin/python tests/benchmarks/bench.py
 
+docs: .venv/.ready  ## The documentation, as a site: docs/_build/html/index.html
+	@.venv/bin/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+	@echo "Open docs/_build/html/index.html"
+
 pins: .venv/.ready  ## Compile requirements/*.in anew.
 	cd requirements && ../.venv/bin/uv pip compile -q --universal --python-version 3.11 --no-header --no-annotate \
 		--no-emit-index-url airflow-newest.in -o airflow-newest.txt
@@ -36,7 +40,7 @@ pins: .venv/.ready  ## Compile requirements/*.in anew.
 		--no-emit-index-url --exclude-newer 2026-04-05 airflow-3.1.in -o airflow-3.1.txt
 
 clean:
-	rm -rf .venv $(OLDEST) .demo dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv $(OLDEST) .demo dist docs/_build .mypy_cache .ruff_cache .pytest_cache
 
 .venv/.ready: requirements/airflow-newest.txt pyproject.toml
 	$(call make-venv,.venv,$<)
