@@ -93,6 +93,16 @@ class BrazeHook(BaseHook):
                     "with the REST endpoint as host and the REST API key as password."
                 ) from None
 
+    async def aget_async_conn(self) -> AsyncBrazeClient:
+        """Make the client of :meth:`get_async_conn` where an event loop runs, such as in a trigger.
+
+        :raises BrazeConfigurationError: the connection is missing, or cannot be used as it is.
+        """
+        from asgiref.sync import sync_to_async
+
+        # A triggerer's loop must not block; the thread is one from which Airflow can be asked on every version.
+        return await sync_to_async(self.get_async_conn)()
+
     def get_conn(self) -> BrazeClient:
         """Make a client for single calls.
 
@@ -185,7 +195,7 @@ class BrazeHook(BaseHook):
         from airflow_provider_braze.hooks.errors import airflow_errors
 
         with airflow_errors(_may_be_repeated(endpoint, payload)):
-            async with self.get_async_conn() as client:
+            async with await self.aget_async_conn() as client:
                 return await client.call(endpoint, payload)
 
     def campaign_details(self, campaign_id: str) -> dict[str, Any]:
