@@ -10,8 +10,6 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_braze.api.client import AsyncBrazeClient, encode, find_endpoint, validate
@@ -22,13 +20,8 @@ from airflow_provider_braze.delivery.pacing import Pacer
 from airflow_provider_braze.delivery.plan import Plan
 from airflow_provider_braze.delivery.request import PlannedRequest
 from airflow_provider_braze.delivery.sender import Sender, Stop
+from airflow_provider_braze.delivery.traces import TRACES, has_received, is_user, questions_about
 
-# Braze's clock and ours may differ: who got it shortly before the intent counts as messaged, rather than twice.
-CLOCKS_DIFFER = 60.0
-_TRACES = {
-    "campaign_id": ("campaigns_received", "api_campaign_id", ("last_received",)),
-    "canvas_id": ("canvases_received", "api_canvas_id", ("last_entered", "last_received_message")),
-}
 log = logging.getLogger(__name__)
 
 
@@ -58,21 +51,19 @@ class Reconciler:
                 return None
             log.info("Waiting %.0f s before Braze is asked who of request %d got it.", wait, request.place + 1)
             await self._stop.sleep(wait)
-        kind, program = next((name, given) for name in _TRACES if (given := json.loads(request.body).get(name)))
-        field, id_field, times = _TRACES[kind]
+        body = json.loads(request.body)
+        trace, program = next((trace, body[trace.kind]) for trace in TRACES.values() if body.get(trace.kind))
         got: set[int] = set()
-        for places, question in _questions(people_of(self._plan.endpoint, request.body)):
-            users = await self._ask(
-                {**question, "fields_to_export": ["external_id", "user_aliases", "braze_id", "email", field]}
-            )
+        for places, question in questions_about(people_of(self._plan.endpoint, request.body), trace):
+            users = await self._ask(question)
             if users is None:
                 return None
             try:
-                reached = [user for user in users if _reached(user.get(field), id_field, program, times, since)]
+                reached = [user for user in users if has_received(user, trace, program, since)]
             except (AttributeError, TypeError, ValueError):
                 self._stop.now("Braze's answer to who got it cannot be read")
                 return None
-            got |= {place for place, whom in places.items() if any(_is(whom, user) for user in reached)}
+            got |= {place for place, whom in places.items() if any(is_user(whom, user) for user in reached)}
         log.info("Request %d: %d of %d recipients got it.", request.place + 1, len(got), request.recipients)
         return got
 
@@ -88,43 +79,3 @@ class Reconciler:
             return users
         self._stop.now(f"Braze could not be asked who got it: {sent.error or 'its answer cannot be read'}")
         return None
-
-
-def _questions(people: list[Mapping[str, Any]]) -> Iterator[tuple[dict[int, Mapping[str, Any]], dict[str, Any]]]:
-    """Ask for ids and aliases together, for addresses and Braze's own ids one by one."""
-    ids = {place: whom for place, whom in enumerate(people) if "external_user_id" in whom}
-    aliases = {place: whom for place, whom in enumerate(people) if "user_alias" in whom}
-    if ids:
-        yield ids, {"external_ids": [str(whom["external_user_id"]) for whom in ids.values()]}
-    if aliases:
-        yield aliases, {"user_aliases": [whom["user_alias"] for whom in aliases.values()]}
-    for place, whom in enumerate(people):
-        if "email" in whom:
-            yield {place: whom}, {"email_address": whom["email"]}
-        elif "braze_id" in whom:
-            yield {place: whom}, {"braze_id": whom["braze_id"]}
-
-
-def _is(whom: Mapping[str, Any], user: Mapping[str, Any]) -> bool:
-    if "external_user_id" in whom:
-        return str(whom["external_user_id"]) == str(user.get("external_id"))
-    if alias := whom.get("user_alias"):
-        return any(
-            known.get("alias_name") == alias["alias_name"] and known.get("alias_label") == alias["alias_label"]
-            for known in user.get("user_aliases") or []
-        )
-    # Only they were asked for; whichever of the profiles with an address got it, the person did.
-    return True
-
-
-def _reached(received: Any, id_field: str, program: str, times: tuple[str, ...], since: float) -> bool:
-    for entry in received or []:
-        if str(entry.get(id_field)) == program:
-            moments = [_epoch(entry[name]) for name in times if entry.get(name)]
-            return any(moment >= since - CLOCKS_DIFFER for moment in moments)
-    return False
-
-
-def _epoch(text: str) -> float:
-    moment = datetime.fromisoformat(text)
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
