@@ -5,21 +5,17 @@ Everything it makes lies in `.demo/`. Nothing leaves this machine.
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import shutil
 import signal
-import socket
-import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from contextlib import suppress
 from pathlib import Path
-from urllib.request import Request, urlopen
 
+from local import airflow_settings, build_warehouse, connections, get, start_emulator
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -27,7 +23,6 @@ from rich.table import Table
 HERE = Path(__file__).parent
 WORK = HERE.parent / ".demo"
 PID, LOG = WORK / "emulator.pid", WORK / "task.log"
-ANSWER_SECONDS = 0.25  # About what Braze takes; at once would leave nothing to watch.
 INBOX_MINUTES = 30
 
 
@@ -36,9 +31,9 @@ def main() -> int:
     shutil.rmtree(WORK, ignore_errors=True)
     WORK.mkdir()
     console = Console(file=os.fdopen(os.dup(1), "w"), highlight=False, soft_wrap=True)
-    url = start_emulator()
+    url = begin_emulator()
     console.print(f"[green]✓[/] A local Braze answers at {url}")
-    rows = build_warehouse()
+    rows = build_warehouse(WORK / "warehouse.db")
     console.print(f"[green]✓[/] A warehouse with {rows:,} customers: .demo/warehouse.db")
     with console.status("Airflow makes its database ..."):
         prepare_airflow(url)
@@ -56,29 +51,10 @@ def main() -> int:
     return 0
 
 
-def start_emulator() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with (WORK / "emulator.log").open("w") as log:
-        process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "airflow_provider_braze.emulator", "--port", str(port)),
-                *("--seed", str(HERE / "workspace.yaml"), "--stop-after", str(INBOX_MINUTES * 60)),
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+def begin_emulator() -> str:
+    url, process = start_emulator(WORK / "emulator.log", "--stop-after", str(INBOX_MINUTES * 60))
     PID.write_text(str(process.pid))
-    url = f"http://127.0.0.1:{port}"
-    for _ in range(100):
-        with suppress(OSError):
-            post(f"{url}/__emulator__/faults", {"kind": "slow", "seconds": ANSWER_SECONDS, "times": None})
-            return url
-        time.sleep(0.1)
-    raise SystemExit(f"The emulator did not start: {(WORK / 'emulator.log').read_text()}")
+    return url
 
 
 def stop_emulator() -> None:
@@ -89,19 +65,6 @@ def stop_emulator() -> None:
         PID.unlink()
 
 
-def build_warehouse() -> int:
-    with (HERE / "customers.csv").open(encoding="utf-8", newline="") as file:
-        customers = list(csv.DictReader(file))
-    columns = list(customers[0])
-    numbers = {"customer_id", "points", "subscribed"}
-    types = ", ".join(f"{name} {'INTEGER' if name in numbers else 'TEXT'}" for name in columns)
-    with sqlite3.connect(WORK / "warehouse.db") as database:
-        database.execute(f"CREATE TABLE customers ({types})")
-        values = [tuple(row[name] or None for name in columns) for row in customers]
-        database.executemany(f"INSERT INTO customers VALUES ({', '.join('?' * len(columns))})", values)
-    return len(customers)
-
-
 def prepare_airflow(url: str) -> None:
     """Give Airflow a home of its own; it must be done before Airflow is imported."""
     # From here on what Airflow prints goes to the log, so that the progress stays readable.
@@ -109,16 +72,9 @@ def prepare_airflow(url: str) -> None:
     sys.stdout.flush()
     os.dup2(log, 1)
     os.dup2(log, 2)
-    os.environ |= {
-        "AIRFLOW_HOME": str(WORK / "airflow"),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(HERE.parent / "dags_examples"),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
-        "AIRFLOW_CONN_WAREHOUSE": json.dumps({"conn_type": "sqlite", "host": str(WORK / "warehouse.db")}),
-        "AIRFLOW_CONN_BRAZE_DEFAULT": json.dumps(
-            {"conn_type": "braze", "host": url, "password": "demo-key", "extra": {"lanes": 4}}
-        ),
-    }
+    os.environ |= airflow_settings(WORK / "airflow")
+    for name, connection in connections(url, WORK / "warehouse.db").items():
+        os.environ[f"AIRFLOW_CONN_{name.upper()}"] = json.dumps(connection)
     subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True)
 
 
@@ -171,16 +127,6 @@ def show(console: Console, report: dict, deliveries: dict) -> None:
     table.add_row("people the local Braze delivered to", f"{deliveries['recipients']:,}")
     table.add_row("deliveries per recipient, min and max", f"{deliveries['min']} and {deliveries['max']}")
     console.print(table)
-
-
-def get(url: str) -> dict:
-    with urlopen(url, timeout=5) as answer:
-        return json.load(answer)
-
-
-def post(url: str, body: dict) -> None:
-    request = Request(url, json.dumps(body).encode(), {"content-type": "application/json"})
-    urlopen(request, timeout=5).close()
 
 
 if __name__ == "__main__":
