@@ -29,6 +29,7 @@ def get_provider_info() -> dict[str, Any]:
                 ],
             }
         ],
+        "notifications": ["airflow_provider_braze.notifications.braze.BrazeNotifier"],
         "extra-links": ["airflow_provider_braze.links.BrazeDashboardLink"],
         "connection-types": [
             {

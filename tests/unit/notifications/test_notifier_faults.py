@@ -1,0 +1,208 @@
+"""What goes wrong between a notifier and Braze: what is tried again, what is not, and what it says."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+
+import pytest
+
+from airflow_provider_braze.api.errors import (
+    BrazeConfigurationError,
+    BrazeConnectError,
+    BrazeGuardError,
+    BrazeNotSentError,
+    BrazePausedError,
+    BrazeRateLimitError,
+    BrazeServerError,
+    BrazeUnauthorizedError,
+    BrazeUnknownOutcomeError,
+    identity_hash,
+)
+
+KIM, NOOR = "external_user_id:on-call-kim", "external_user_id:on-call-noor"
+
+
+@pytest.fixture(params=["notify", "async_notify"])
+def ways(request, notifier, failed):
+    """Notify as Airflow does, by either way; call it with what differs from the usual notifier."""
+
+    def call(**parameters):
+        made = notifier(**parameters)
+        if request.param == "notify":
+            made(failed)
+        else:
+            made.context = failed
+
+            async def wait():
+                await made
+
+            asyncio.run(wait())
+
+    return call
+
+
+def test_it_arrives_once(ways, braze_emulator):
+    ways(recipients=["on-call-kim", "on-call-noor"])
+    assert braze_emulator.deliveries() == {KIM: 1, NOOR: 1}
+
+
+@pytest.mark.parametrize(
+    ("fault", "options"),
+    [
+        ("server_error", {"status": 500}),
+        ("server_error", {"status": 502}),
+        ("server_error", {"status": 503}),
+        ("rate_limited", {"retry_after": 1.0, "header_style": "retry_after"}),
+        ("rate_limited", {"header_style": "absent"}),
+    ],
+)
+def test_what_was_not_sent_is_tried_again(ways, braze_emulator, fault, options):
+    braze_emulator.inject(fault, times=2, **options)
+    ways()
+    assert len(braze_emulator.requests()) == 3
+    assert braze_emulator.deliveries() == {KIM: 1}
+
+
+@pytest.mark.parametrize(
+    ("fault", "options"),
+    [
+        ("drop_after_acceptance", {}),
+        ("drop_before_acceptance", {}),
+        ("server_error", {"status": 504}),
+        ("garbage_201", {}),
+        ("slow", {"seconds": 3.0}),
+    ],
+)
+def test_a_lost_answer_is_not_tried_again(ways, braze_emulator, connection, refused, fault, options):
+    connection(extra={"timeout": 1})
+    braze_emulator.inject(fault, times=1, **options)
+    refused(BrazeUnknownOutcomeError, ways, "not sent again", "notified twice")
+    assert len(braze_emulator.requests()) == 1
+
+
+def test_a_long_wait_for_the_quota_is_not_waited_for(ways, braze_emulator, refused):
+    braze_emulator.inject("rate_limited", retry_after=600.0, times=None, header_style="retry_after")
+    began = time.monotonic()
+    error = refused(BrazeRateLimitError, ways, "429")
+    assert time.monotonic() - began < 5
+    assert error.retry_after == 600
+    assert len(braze_emulator.requests()) == 1
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Half a minute is long in a test."""
+    monkeypatch.setattr("airflow_provider_braze.notifications.sending.PATIENCE", 3.0)
+
+
+def test_the_trying_ends(ways, braze_emulator, refused, impatient):
+    braze_emulator.inject("server_error", times=None)
+    began = time.monotonic()
+    refused(BrazeServerError, ways, "500")
+    assert time.monotonic() - began < 5
+    assert 2 <= len(braze_emulator.requests()) <= 4
+    assert braze_emulator.deliveries() == {}
+
+
+def test_nobody_answers(ways, connection, refused, impatient, free_port):
+    connection(host=f"http://127.0.0.1:{free_port}")
+    refused(BrazeConnectError, ways)
+
+
+def test_braze_comes_back_while_it_tries(ways, braze_emulator):
+    braze_emulator.stop()
+    threading.Timer(1.5, braze_emulator.start).start()
+    ways()
+    assert braze_emulator.deliveries() == {KIM: 1}
+
+
+def test_a_wrong_key(ways, braze_emulator, connection, refused):
+    connection(password="a-mistyped-key-of-no-use")
+    error = refused(BrazeUnauthorizedError, ways, "password")
+    assert "a-mistyped-key" not in str(error)
+    assert len(braze_emulator.requests()) == 1
+
+
+def test_a_key_that_is_echoed(ways, braze_emulator, refused):
+    braze_emulator.inject("echo_key_401")
+    refused(BrazeUnauthorizedError, ways)
+
+
+def test_a_missing_connection(ways, braze_emulator, refused):
+    refused(BrazeConfigurationError, lambda: ways(braze_conn_id="braze_of_nobody"), "braze_of_nobody")
+
+
+def test_a_paused_campaign_is_an_error(ways, braze_emulator, refused):
+    braze_emulator.inject("notice_in_201")
+    refused(BrazePausedError, ways, "paused")
+
+
+def test_braze_names_somebody_whom_it_does_not_notify(ways, braze_emulator, caplog):
+    caplog.set_level("WARNING")
+    braze_emulator.inject("errors_in_201", indexes=[1], style="objects", text="no such user on-call-noor")
+    ways(recipients=["on-call-kim", "on-call-noor"])
+    assert braze_emulator.deliveries() == {KIM: 1}
+    [record] = [one for one in caplog.records if one.name.endswith("notifications.sending")]
+    assert identity_hash("on-call-noor") in record.getMessage()
+    assert "on-call-noor" not in record.getMessage()
+
+
+def test_nobody_is_left_whom_braze_would_notify(ways, braze_emulator, refused):
+    braze_emulator.inject("errors_in_201", indexes=[0], style="objects", text="no such user on-call-kim")
+    refused(BrazeNotSentError, ways, identity_hash("on-call-kim"))
+
+
+def test_test_recipients_hold_here_too(ways, braze_emulator, connection, refused):
+    connection(extra={"test_recipients": ["tester"]})
+    refused(BrazeGuardError, ways, identity_hash("on-call-kim"), "nothing was sent")
+    assert braze_emulator.requests() == []
+    ways(recipients=["tester"])
+    assert braze_emulator.deliveries() == {"external_user_id:tester": 1}
+
+
+def test_test_recipients_may_get_it_instead(ways, braze_emulator, connection):
+    connection(extra={"test_recipients": ["tester"], "test_recipients_others": "rewrite"})
+    ways(recipients=["on-call-kim", "on-call-noor"])
+    assert braze_emulator.deliveries() == {"external_user_id:tester": 1}
+
+
+def test_the_workspace_is_looked_at_first(ways, braze_emulator, connection, refused):
+    connection(extra={"workspace_campaign_id": "0f2c9a54-7f0e-4a55-9a55-2d8a4f6f1b10"})
+    braze_emulator.inject("server_error", path="/campaigns/details", times=1)
+    ways()
+    assert braze_emulator.deliveries() == {KIM: 1}
+    connection(extra={"workspace_campaign_id": "ffffffff-0000-4000-8000-000000000000"})
+    refused(BrazeConfigurationError, ways, "is not of the workspace")
+    assert braze_emulator.deliveries() == {KIM: 1}
+
+
+def test_the_event_loop_goes_on_meanwhile(notifier, failed, braze_emulator):
+    """A loop that is blocked for as long as Braze takes would not tick."""
+    braze_emulator.inject("slow", seconds=1.0)
+    gaps = []
+
+    async def tick():
+        while True:
+            began = time.monotonic()
+            await asyncio.sleep(0.01)
+            gaps.append(time.monotonic() - began)
+
+    async def both():
+        ticking = asyncio.create_task(tick())
+        await notifier().async_notify(failed)
+        ticking.cancel()
+
+    asyncio.run(both())
+    assert braze_emulator.deliveries() == {KIM: 1}
+    assert len(gaps) > 20
+    assert max(gaps) < 0.5
+
+
+def test_the_synchronous_way_works_where_a_loop_runs(notifier, failed, braze_emulator):
+    async def callback():
+        notifier()(failed)
+
+    asyncio.run(callback())
+    assert braze_emulator.deliveries() == {KIM: 1}
