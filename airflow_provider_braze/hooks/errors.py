@@ -13,10 +13,13 @@ from contextlib import contextmanager
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
 from airflow_provider_braze.api.errors import BrazeError, BrazeUnknownOutcomeError
+from airflow_provider_braze.conditions.errors import BrazeWaitFailedError
 from airflow_provider_braze.delivery.errors import BrazeDeliveryError, BrazeNobodyMessagedError, BrazeResumableError
 
 # After these somebody may have been messaged: Airflow must not try again on its own.
 _FINAL = (BrazeDeliveryError, BrazeUnknownOutcomeError)
+# After these, waiting once more would end the same way.
+_SETTLED = (BrazeWaitFailedError,)
 # Unless nobody was, or the ledger knows who.
 _NOT_FINAL = (BrazeNobodyMessagedError, BrazeResumableError)
 
@@ -45,6 +48,7 @@ def _twin(kind: type[BrazeError], repeatable: bool) -> type[BrazeError]:
     if issubclass(kind, AirflowException):
         return kind
     final = issubclass(kind, _FINAL) and not issubclass(kind, _NOT_FINAL) and not repeatable
+    final = final or issubclass(kind, _SETTLED)
     parent = AirflowFailException if final else AirflowException
     if (kind, parent) not in _TWINS:
         names = {"__module__": kind.__module__, "__doc__": kind.__doc__}

@@ -20,14 +20,15 @@ MAY_IMPORT = {
     "get_provider_info": set(),
     "api": {"api", "__version__"},
     "delivery": {"api", "delivery"},
+    "conditions": {"api", "delivery", "conditions"},
     "guards": {"api", "delivery"},
     "stats": set(),
-    "hooks": {"api", "delivery", "hooks", "get_provider_info"},
+    "hooks": {"api", "delivery", "conditions", "hooks", "get_provider_info"},
     "emulator": {"emulator"},
 }
 OUTERMOST = ("operators", "sensors", "triggers", "notifications", "links", "assets")
 MAY_IMPORT |= {part: {*MAY_IMPORT, *OUTERMOST, "__version__"} - {"emulator", "__init__"} for part in OUTERMOST}
-NO_AIRFLOW = {"__init__", "get_provider_info", "api", "emulator"}
+NO_AIRFLOW = {"__init__", "get_provider_info", "api", "conditions", "emulator"}
 HTTP_LIBRARIES = {"httpx", "httpx2", "aiohttp", "httpx_aiohttp", "requests", "urllib3"}
 SERVER_LIBRARIES = {"starlette", "uvicorn", "jinja2", "yaml"}
 

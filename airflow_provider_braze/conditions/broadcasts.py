@@ -1,0 +1,114 @@
+"""Waits for what the dashboard has scheduled: that something is, or that nothing is.
+
+Braze tells when each campaign and Canvas goes out next, on the users' own clocks for some; what DAGs schedule through
+the API is not in it. See
+https://www.braze.com/docs/api/endpoints/messaging/schedule_messages/get_messages_scheduled/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar, Literal
+from zoneinfo import ZoneInfo
+
+from airflow_provider_braze.conditions.base import Condition, Question, Verdict, moment_of
+from airflow_provider_braze.conditions.errors import BrazeWaitRefusedError
+
+FIRST_ZONE, LAST_ZONE = timedelta(hours=14), timedelta(hours=12)
+"""How long before and after UTC a local time comes, at the earliest and at the latest."""
+A_DAY = timedelta(days=1)
+_EVER = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
+
+
+@dataclass
+class Broadcasts(Condition):
+    """The dashboard has something scheduled, or nothing.
+
+    :param expect: ``scheduled``: all of it comes before ``before``; ``nothing`` comes between ``since`` and ``before``.
+    :param before: ISO 8601.
+    :param since: ISO 8601, None for now.
+    :param of: ``campaign`` or ``canvas``, None for either.
+    :param program_id: which one, None for any.
+    """
+
+    expect: Literal["scheduled", "nothing"]
+    before: str
+    since: str | None = None
+    of: str | None = None
+    program_id: str | None = None
+
+    kind: ClassVar[str] = "broadcasts"
+
+    def admit(self, answers: Sequence[Mapping[str, Any]], now: datetime) -> None:  # noqa: ARG002
+        """A window that is over, or has no length, is refused."""
+        before, since = moment_of(self.before), moment_of(self.since) if self.since else now
+        if before <= now:
+            raise BrazeWaitRefusedError(f"before={self.before} is past: what Braze will send before it cannot change.")
+        if since >= before:
+            raise BrazeWaitRefusedError(f"The window ends before it begins: since={self.since}, before={self.before}.")
+
+    def questions(self, now: datetime) -> list[Question]:  # noqa: ARG002
+        """Ask for two days more, since Braze cuts the end to midnight, and a local time may come a day later."""
+        end = (moment_of(self.before).astimezone(UTC) + 2 * A_DAY).date()
+        return [Question.of("messages_scheduled_broadcasts", {"end_time": f"{end}T00:00:00Z"})]
+
+    def judge(self, answers: Sequence[Mapping[str, Any]], now: datetime) -> Verdict:
+        """Where it is not certain when something goes out, neither "scheduled" nor "nothing" is said of it."""
+        rows = answers[0].get("scheduled_broadcasts")
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise BrazeWaitRefusedError("Braze's list of scheduled broadcasts cannot be read.")
+        before, since = moment_of(self.before), moment_of(self.since) if self.since else now
+        asked = [row for row in rows if self._is_meant(row)]
+        if self.expect == "scheduled":
+            found = [row for row in asked if span_of(row)[1] <= before]
+            state: Any = "met" if found else "waiting"
+        else:
+            found = [row for row in asked if span_of(row)[0] < before and span_of(row)[1] >= since]
+            state = "waiting" if found else "met"
+        names = ", ".join(f"{row.get('type')} {row.get('name')!r} at {row.get('next_send_time')}" for row in found)
+        text = f"Scheduled before {self.before}: {names or 'nothing that is waited for'}."
+        if before <= now:
+            return Verdict("failed", f"The time is over. {text}", {"broadcasts": found})
+        return Verdict(state, text, {"broadcasts": found})
+
+    def _is_meant(self, row: Mapping[str, Any]) -> bool:
+        if self.program_id is None:
+            return True
+        return str(row.get("id")) == self.program_id and str(row.get("type", "")).lower() == self.of
+
+
+def span_of(row: Mapping[str, Any]) -> tuple[datetime, datetime]:
+    """Say when a broadcast goes out, at the earliest and at the latest; ever, where that cannot be told."""
+    kind = str(row.get("schedule_type"))
+    try:
+        time = _time_of(str(row["next_send_time"]), kind)
+    except (KeyError, ValueError):
+        return _EVER
+    if time.tzinfo is not None:
+        return time, time
+    noon = time.replace(tzinfo=UTC)
+    return noon - FIRST_ZONE, noon + LAST_ZONE + (A_DAY if kind == "intelligent_delivery" else timedelta())
+
+
+def _time_of(text: str, kind: str) -> datetime:
+    """Read a time; it has a zone, in whatever way it is written, unless it is on the users' own clocks."""
+    if kind in ("local_time_zones", "intelligent_delivery"):
+        return datetime.fromisoformat(text.strip()).replace(tzinfo=None)
+    day, _, rest = text.strip().replace("T", " ", 1).partition(" ")
+    clock, _, zone = rest.partition(" ")
+    time = datetime.fromisoformat(f"{day} {clock or '00:00:00'}")
+    # What stands behind the time is the short name of the zone that the kind names in full.
+    return time if time.tzinfo else time.replace(tzinfo=_zone(kind) or _zone(zone) or _unknown(kind))
+
+
+def _zone(name: str) -> ZoneInfo | None:
+    try:
+        return ZoneInfo(name)
+    except (ValueError, KeyError, OSError):
+        return None
+
+
+def _unknown(name: str) -> ZoneInfo:
+    raise ValueError(f"{name} is no time zone")

@@ -1,0 +1,207 @@
+"""What all Braze sensors share: the first look, the wait in a triggerer, and how a wait ends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    BaseSensorOperator,
+    PokeReturnValue,
+    conf,
+)
+
+from airflow_provider_braze.conditions.errors import (
+    LATER,
+    BrazeWaitFailedError,
+    BrazeWaitRefusedError,
+    error_from_dict,
+)
+from airflow_provider_braze.hooks.braze import BrazeHook
+from airflow_provider_braze.links import BrazeDashboardLink
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow.sdk import Context
+
+    from airflow_provider_braze.conditions.base import Condition, Question, Verdict
+
+LONGEST_TURN = 10.0
+"""Seconds that a worker waits for the quota, before it asks later."""
+
+
+class BrazeSensor(BaseSensorOperator):
+    """Waits until a condition holds, and returns the figures as a plain dict.
+
+    A wait that cannot end well is refused at once; 429s, server errors and lost connections mean later. In a triggerer,
+    all waits for the same thing share one request per interval.
+
+    :param braze_conn_id: Airflow connection of type ``braze``. (templated)
+    :param deferrable: whether to wait in a triggerer rather than on a worker; by default what Airflow's setting
+        ``[operators] default_deferrable`` says.
+    """
+
+    template_fields: Sequence[str] = ("braze_conn_id",)
+    ui_color = "#e0f2fe"
+    operator_extra_links = (BrazeDashboardLink(),)
+
+    def __init__(
+        self,
+        *,
+        braze_conn_id: str = BrazeHook.default_conn_name,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.braze_conn_id = braze_conn_id
+        self.deferrable = deferrable
+        self._condition: Condition | None = None
+        self._standing = ""
+
+    @cached_property
+    def hook(self) -> BrazeHook:
+        """The hook of this task's connection."""
+        return BrazeHook(self.braze_conn_id)
+
+    def condition(self, context: Context) -> Condition:
+        """Say what is waited for.
+
+        :raises ValueError: a template rendered to something that can never come.
+        """
+        raise NotImplementedError
+
+    def execute(self, context: Context) -> Any:
+        """Look once, then wait."""
+        if self.deferrable:
+            met = self._first_look(context)
+            return met.xcom_value if met else self._defer()
+        try:
+            return super().execute(context)
+        except AirflowSensorTimeout as error:
+            raise self._timeout(error) from None
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        """Ask Braze once."""
+        from airflow_provider_braze.hooks.errors import airflow_errors
+
+        with airflow_errors(repeatable=True):
+            try:
+                verdict = self._look(context)
+            except LATER as error:
+                self.log.warning("Braze could not be asked, the next time is later: %s", error)
+                return PokeReturnValue(is_done=False)
+            self._tell(verdict.text)
+            if verdict.state == "failed":
+                raise BrazeWaitFailedError(verdict.text)
+        return PokeReturnValue(is_done=verdict.state == "met", xcom_value=verdict.result)
+
+    def resume(self, context: Context, event: Mapping[str, Any]) -> Any:  # noqa: ARG002 (Airflow's signature)
+        """End as the trigger says."""
+        from airflow_provider_braze.hooks.errors import airflow_errors
+
+        with airflow_errors(repeatable=True):
+            if error := event.get("error"):
+                raise error_from_dict(error)
+            self._tell(event["text"])
+            if event["state"] == "failed":
+                raise BrazeWaitFailedError(event["text"])
+        return event["result"]
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Go on after the wait; before a timeout counts, look once more."""
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except AirflowSensorTimeout as error:
+            if met := self._first_look(context):
+                return met.xcom_value
+            raise self._timeout(error) from None
+        except AirflowSkipException as skipped:
+            cause = skipped.__cause__
+            # Airflow lets soft_fail hide every error of a deferred sensor; a wrong key or a wrong task stays an error.
+            if self.soft_fail and isinstance(cause, Exception) and not self._is_soft(cause):
+                raise cause from None
+            if isinstance(cause, AirflowSensorTimeout) and (met := self._first_look(context)):
+                return met.xcom_value
+            raise
+
+    def _is_soft(self, error: Exception) -> bool:
+        return isinstance(error, BrazeWaitFailedError | AirflowSensorTimeout)
+
+    def _timeout(self, error: Exception) -> AirflowSensorTimeout:
+        """Say how things stood."""
+        return AirflowSensorTimeout(f"{error} {self._standing}".rstrip())
+
+    def _first_look(self, context: Context) -> PokeReturnValue | None:
+        """Poke as Airflow does in its own loop."""
+        try:
+            found = self.poke(context)
+        except AirflowFailException as error:
+            if self.soft_fail or self.never_fail:
+                raise AirflowSkipException(str(error)) from error
+            raise
+        except Exception as error:
+            if self.silent_fail:
+                self.log.exception("The poke failed.")
+                return None
+            if self.never_fail:
+                raise AirflowSkipException(str(error)) from error
+            raise
+        return found if found.is_done else None
+
+    def _defer(self) -> Any:
+        from airflow_provider_braze.triggers.conditions import BrazeConditionTrigger
+
+        condition = self._condition
+        if condition is None:
+            raise AssertionError("a look makes the condition")
+        self.defer(
+            trigger=BrazeConditionTrigger(
+                braze_conn_id=self.braze_conn_id, condition=condition.as_dict(), poll_interval=self.poke_interval
+            ),
+            method_name="resume",
+            timeout=timedelta(seconds=self.timeout),
+        )
+        raise AssertionError("defer does not return")
+
+    def _look(self, context: Context) -> Verdict:
+        now = datetime.now(UTC)
+        if self._condition is None:
+            try:
+                condition = self.condition(context)
+            except ValueError as error:
+                raise BrazeWaitRefusedError(str(error)) from None
+            condition.admit(self._first_answers(condition), now)
+            self._condition = condition
+        return self._condition.judge(self._ask(self._condition.questions(now)), now)
+
+    def _first_answers(self, condition: Condition) -> list[dict[str, Any]]:
+        from airflow_provider_braze.api.errors import BrazeForbiddenError, BrazeUnauthorizedError
+
+        try:
+            return self._ask(condition.first_questions())
+        except (BrazeForbiddenError, BrazeUnauthorizedError) as error:
+            self.log.warning("Whether this wait can end is not checked, the key may not read the details: %s", error)
+            return []
+
+    def _ask(self, questions: list[Question]) -> list[dict[str, Any]]:
+        from airflow_provider_braze.api.client import run_blocking
+        from airflow_provider_braze.conditions.asking import Asker
+
+        async def ask_all() -> list[dict[str, Any]]:
+            async with self.hook.get_async_conn() as client:
+                asker = Asker(client, self.hook.settings.quota_reserve)
+                return await asker.ask_all(questions, LONGEST_TURN)
+
+        return run_blocking(ask_all()) if questions else []
+
+    def _tell(self, text: str) -> None:
+        """Log how things stand, where that changed."""
+        if text != self._standing:
+            self.log.info(text)
+        self._standing = text

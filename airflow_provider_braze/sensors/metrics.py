@@ -1,0 +1,243 @@
+"""Sensors that wait for the figures of a campaign, a Canvas or a send."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow_provider_braze.conditions.base import moment_of
+from airflow_provider_braze.conditions.metrics import check_metrics, value
+from airflow_provider_braze.sensors.base import BrazeSensor
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_provider_braze.conditions.figures import Figures
+
+
+class MetricSensor(BrazeSensor):
+    """Waits for a figure.
+
+    Returns ``{"metric": ..., "value": ..., "needed": ..., "accepted": ..., "figures": {...}}``.
+
+    :param metric: name of the figure, summed up over all message variations, and over all channels without ``channel``.
+        (templated)
+    :param at_least: the number that it is to reach. (templated)
+    :param at_least_share: instead of a number, a share of ``accepted``, above 0 and up to 1.
+    :param accepted: how many recipients Braze accepted: a number, or the report of the task that sent,
+        ``send.output``. (templated)
+    :param at_most: other figures and what they may reach, such as ``{"bounces": 20}``; beyond it the task fails early.
+        (templated)
+    :param at_most_share: the same as shares of ``accepted``, such as ``{"bounces": 0.02}``.
+    :param channel: count one channel only, such as ``email`` or ``ios_push``. (templated)
+    """
+
+    of: ClassVar[str]
+    template_fields: Sequence[str] = (
+        *BrazeSensor.template_fields,
+        *("metric", "at_least", "accepted", "at_most", "channel"),
+    )
+
+    def __init__(
+        self,
+        *,
+        metric: str = "sent",
+        at_least: float | str | None = None,
+        at_least_share: float | None = None,
+        accepted: int | str | Mapping[str, Any] | None = None,
+        at_most: Mapping[str, float | str] | None = None,
+        at_most_share: Mapping[str, float] | None = None,
+        channel: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.metric = metric
+        self.at_least = at_least
+        self.at_least_share = at_least_share
+        self.accepted = accepted
+        self.at_most = at_most
+        self.at_most_share = at_most_share
+        self.channel = channel
+        self._check_parameters()
+
+    def _check_parameters(self) -> None:
+        if (self.at_least is None) == (self.at_least_share is None):
+            raise ValueError("Say what the metric is to reach: either at_least or at_least_share.")
+        shares = [share for share in (self.at_least_share, *(self.at_most_share or {}).values()) if share is not None]
+        if shares and self.accepted is None:
+            raise ValueError("A share is one of accepted: give accepted, such as the send task's .output.")
+        if any(not 0 <= share <= 1 for share in shares) or self.at_least_share == 0:
+            raise ValueError("at_least_share takes a share above 0 and up to 1, at_most_share from 0 to 1.")
+        if isinstance(self.at_least, int | float) and not 0 < self.at_least < math.inf:
+            raise ValueError(f"at_least is {self.at_least}: give a number above 0.")
+        self._check_names()
+
+    def _check_names(self) -> None:
+        """Refuse names that Braze does not know, as far as they are no templates and no outputs yet."""
+        given = [self.at_most, self.at_most_share]
+        names = [self.metric, *(name for one in given if isinstance(one, Mapping) for name in one)]
+        if self.channel is None or _is_known(self.channel):
+            check_metrics(self.of, filter(_is_known, names), self.channel)
+
+    def figures(self, **more: Any) -> Figures:
+        """Make the condition, with more of its fields.
+
+        :raises ValueError: a template rendered to something that can never come.
+        """
+        from airflow_provider_braze.conditions.figures import Figures
+
+        self._check_names()
+        accepted = None if self.accepted is None else _accepted(self.accepted)
+        at_most = {name: _number(f"at_most[{name!r}]", most) for name, most in (self.at_most or {}).items()}
+        for name, share in (self.at_most_share or {}).items():
+            at_most[name] = min(at_most.get(name, math.inf), share * (accepted or 0))
+        if self.at_least_share is not None:
+            needed: float = math.ceil(round(self.at_least_share * (accepted or 0), 6))
+        else:
+            needed = _number("at_least", self.at_least)
+        return Figures(
+            metric=self.metric, needed=needed, channel=self.channel, accepted=accepted, at_most=at_most, **more
+        )
+
+
+class SinceMetricSensor(MetricSensor):
+    """Waits for a figure of which Braze gives daily totals only.
+
+    :param baseline: what the figures were before the send: the output of
+        :class:`~airflow_provider_braze.operators.baseline.BrazeCampaignBaselineOperator` or of
+        :class:`~airflow_provider_braze.operators.baseline.BrazeCanvasBaselineOperator`. What came on top counts.
+        (templated)
+    :param since: instead of a baseline, the first day that counts, whole, as a date or time in Braze's time zone for
+        the workspace. (templated)
+    """
+
+    template_fields: Sequence[str] = (*MetricSensor.template_fields, "baseline", "since")
+
+    def __init__(
+        self, *, baseline: Mapping[str, Any] | None = None, since: datetime | str | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        if (baseline is None) == (since is None):
+            raise ValueError(
+                "Braze gives daily totals only. Say what counts: baseline, the output of a baseline task that runs "
+                "before the send, or since, a day."
+            )
+        self.baseline = baseline
+        self.since = since
+
+    def from_baseline(self, program_id: str) -> dict[str, Any]:
+        """Say which days count, and what of them does not.
+
+        :raises ValueError: the baseline is of something else, or the day is none.
+        """
+        if self.since is not None:
+            return {"from_day": moment_of(self.since).date().isoformat()}
+        given = self.baseline
+        if not isinstance(given, Mapping) or given.get("of") != self.of:
+            raise ValueError(f"baseline must be the output of a task that took one of a {self.of}.")
+        if given.get("id") != program_id:
+            raise ValueError(f"The baseline is of {self.of} {given.get('id')!r}, this is {program_id!r}.")
+        days = given["days"].values()
+        names = {self.metric, *(self.at_most or {}), *(self.at_most_share or {})}
+        return {
+            "from_day": min(given["days"], default=str(moment_of(given["taken_at"]).date() - timedelta(days=1))),
+            "minus": {name: value(days, self.of, name, self.channel) for name in names},
+        }
+
+
+class BrazeCampaignMetricSensor(SinceMetricSensor):
+    """Wait until a figure of a campaign reaches a number, or a share of what was accepted.
+
+    Other sends of the same campaign count, too; to follow one send alone, give it a ``send_id`` and use
+    :class:`BrazeSendMetricSensor`. The key needs the permissions ``campaigns.data_series`` and ``campaigns.details``.
+    Rules: https://www.braze.com/docs/api/endpoints/export/campaigns/get_campaign_analytics/.
+
+    :param campaign_id: API identifier of the campaign. (templated)
+    """
+
+    of = "campaign"
+    template_fields: Sequence[str] = (*SinceMetricSensor.template_fields, "campaign_id")
+
+    def __init__(self, *, campaign_id: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.campaign_id = campaign_id
+
+    def condition(self, context: Context) -> Figures:  # noqa: ARG002
+        """The campaign's figure has reached the number."""
+        return self.figures(of=self.of, program_id=self.campaign_id, **self.from_baseline(self.campaign_id))
+
+
+class BrazeCanvasMetricSensor(SinceMetricSensor):
+    """Wait until a figure of a Canvas, by default its ``entries``, reaches a number or a share of what was accepted.
+
+    Other entries into the same Canvas count, too. Braze gives 14 days at most. The key needs the permissions
+    ``canvas.data_series`` and ``canvas.details``.
+    Rules: https://www.braze.com/docs/api/endpoints/export/canvas/get_canvas_analytics/.
+
+    :param canvas_id: API identifier of the Canvas. (templated)
+    """
+
+    of = "canvas"
+    template_fields: Sequence[str] = (*SinceMetricSensor.template_fields, "canvas_id")
+
+    def __init__(self, *, canvas_id: str, metric: str = "entries", **kwargs: Any) -> None:
+        super().__init__(metric=metric, **kwargs)
+        self.canvas_id = canvas_id
+
+    def condition(self, context: Context) -> Figures:  # noqa: ARG002
+        """The Canvas's figure has reached the number."""
+        return self.figures(of=self.of, program_id=self.canvas_id, **self.from_baseline(self.canvas_id))
+
+
+class BrazeSendMetricSensor(MetricSensor):
+    """Wait until a figure of one send of a campaign reaches a number, or a share of what was accepted.
+
+    Braze keeps the figures of a send for 14 days. The key needs the permissions ``sends.data_series`` and
+    ``campaigns.details``. Rules: https://www.braze.com/docs/api/endpoints/export/campaigns/get_send_analytics/.
+
+    :param campaign_id: API identifier of the campaign. (templated)
+    :param send_id: the id that the send was given, or got as a broadcast. (templated)
+    :param sent_at: when it was sent, where that is known; older than 14 days is refused. (templated)
+    """
+
+    of = "send"
+    template_fields: Sequence[str] = (*MetricSensor.template_fields, "campaign_id", "send_id", "sent_at")
+
+    def __init__(self, *, campaign_id: str, send_id: str, sent_at: datetime | str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.campaign_id = campaign_id
+        self.send_id = send_id
+        self.sent_at = sent_at
+
+    def condition(self, context: Context) -> Figures:  # noqa: ARG002
+        """The send's figure has reached the number."""
+        if not isinstance(self.send_id, str) or not self.send_id.strip():
+            raise ValueError("send_id is missing: the task that sent left none.")
+        sent_at = None if self.sent_at is None else moment_of(self.sent_at).isoformat()
+        return self.figures(of=self.of, program_id=self.campaign_id, send_id=self.send_id, sent_at=sent_at)
+
+
+def _is_known(name: Any) -> bool:
+    return isinstance(name, str) and "{{" not in name
+
+
+def _accepted(given: Any) -> int:
+    """Read the count off a number or a report."""
+    if isinstance(given, Mapping):
+        given = given.get("accepted")
+    number = _number("accepted", given)
+    if number != int(number) or number < 0:
+        raise ValueError(f"accepted is {given!r}: give a whole number, or the report of the task that sent.")
+    return int(number)
+
+
+def _number(name: str, given: Any) -> float:
+    try:
+        number = float(given)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number) or isinstance(given, bool):
+        raise ValueError(f"{name} is {given!r}, which is no number.")
+    return number

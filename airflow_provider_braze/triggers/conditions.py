@@ -1,0 +1,74 @@
+"""The trigger behind all sensors: it waits for a condition."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+if TYPE_CHECKING:
+    from airflow_provider_braze.conditions.base import Verdict
+
+
+class BrazeConditionTrigger(BaseTrigger):
+    """Waits until a condition holds, or cannot hold any more.
+
+    It keeps nothing that a restart of the triggerer could lose. All triggers in one triggerer that ask the same
+    question over the same connection share one request per interval. Its event holds ``state`` (``met`` or ``failed``),
+    ``text`` and ``result``, or else ``error``.
+
+    :param braze_conn_id: Airflow connection of type ``braze``.
+    :param condition: what :meth:`airflow_provider_braze.conditions.base.Condition.as_dict` gave.
+    :param poll_interval: seconds between two questions.
+    """
+
+    def __init__(self, *, braze_conn_id: str, condition: dict[str, Any], poll_interval: float) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.braze_conn_id = braze_conn_id
+        self.condition = condition
+        self.poll_interval = poll_interval
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Give what Airflow stores: plain JSON."""
+        path = f"{type(self).__module__}.{type(self).__qualname__}"
+        return path, {
+            "braze_conn_id": self.braze_conn_id,
+            "condition": self.condition,
+            "poll_interval": self.poll_interval,
+        }
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Ask again and again, and end with the first verdict that is one."""
+        from airflow_provider_braze.api.errors import BrazeError
+        from airflow_provider_braze.conditions.errors import error_as_dict
+
+        try:
+            verdict = await self._verdict()
+        except BrazeError as error:
+            event: dict[str, Any] = {"error": error_as_dict(error)}
+        else:
+            event = {"state": verdict.state, "text": verdict.text, "result": verdict.result}
+        yield TriggerEvent(event)  # type: ignore[no-untyped-call]
+
+    async def _verdict(self) -> Verdict:
+        from airflow_provider_braze.conditions.errors import LATER
+        from airflow_provider_braze.conditions.kinds import condition_from_dict
+        from airflow_provider_braze.triggers.polls import Subscriber
+
+        condition = condition_from_dict(self.condition)
+        subscriber = Subscriber(self.braze_conn_id, self.poll_interval)
+        standing = ""
+        while True:
+            try:
+                answers = await subscriber.next(condition.questions(datetime.now(UTC)))
+                verdict = condition.judge(answers, datetime.now(UTC))
+                text = verdict.text
+                if verdict.state != "waiting":
+                    return verdict
+            except LATER as error:
+                text = f"Braze could not be asked, the next time is later: {error}"
+            if text != standing:
+                self.log.info(text)
+                standing = text

@@ -1,0 +1,199 @@
+"""Polls that the triggers of a triggerer share: one request per question and interval, however many wait for it.
+
+Triggers of one triggerer run in one event loop. There is one board for each loop and connection, and on it one poll for
+each question that somebody waits for. A poll without anybody who waits ends after an interval, a board without polls
+closes its connections.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import random
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+from airflow_provider_braze.api.errors import (
+    BrazeConfigurationError,
+    BrazeError,
+    BrazeForbiddenError,
+    BrazeRateLimitError,
+    BrazeUnauthorizedError,
+)
+from airflow_provider_braze.conditions.asking import Asker
+from airflow_provider_braze.conditions.base import Question
+from airflow_provider_braze.hooks.braze import BrazeHook
+
+JITTER = 0.05
+"""Share of an interval by which polls differ, so that they do not go out in step for ever."""
+LEAST_INTERVAL = 0.1
+_NOT_ALLOWED = (BrazeUnauthorizedError, BrazeForbiddenError, BrazeConfigurationError)
+log = logging.getLogger(__name__)
+
+
+class Told(NamedTuple):
+    """An answer, or why there will be none, and when it was asked for, on the loop's clock."""
+
+    asked_at: float
+    answer: dict[str, Any] | BrazeError
+
+
+class Subscriber:
+    """One trigger's view of the board.
+
+    :param conn_id: Airflow connection of type ``braze``.
+    :param interval: seconds between two questions.
+    """
+
+    def __init__(self, conn_id: str, interval: float) -> None:
+        self._conn_id, self._interval = conn_id, max(interval, LEAST_INTERVAL)
+        self._seen: dict[Question, float] = {}
+
+    async def next(self, questions: Sequence[Question]) -> list[dict[str, Any]]:
+        """Wait for an answer to each question, newer than the one before.
+
+        :raises BrazeError: Braze did not answer one of them.
+        """
+        board = Board.of(self._conn_id)
+        waits = [board.next(one, self._interval, self._seen.get(one, -math.inf)) for one in questions]
+        told = await asyncio.gather(*waits)
+        self._seen = {question: one.asked_at for question, one in zip(questions, told, strict=True)}
+        answers = []
+        for one in told:
+            if isinstance(one.answer, BrazeError):
+                raise one.answer
+            answers.append(one.answer)
+        return answers
+
+
+class Board:
+    """All polls over one connection, in one event loop.
+
+    :param conn_id: Airflow connection of type ``braze``.
+    """
+
+    _boards: ClassVar[weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Board]]] = (
+        weakref.WeakKeyDictionary()
+    )
+
+    def __init__(self, conn_id: str) -> None:
+        self._conn_id = conn_id
+        self._polls: dict[Question, _Poll] = {}
+        self._asker: Asker | None = None
+        self._opening = asyncio.Lock()
+
+    @classmethod
+    def of(cls, conn_id: str) -> Board:
+        """Give the board of this loop for a connection."""
+        boards = cls._boards.setdefault(asyncio.get_running_loop(), {})
+        return boards.setdefault(conn_id, cls(conn_id))
+
+    async def next(self, question: Question, interval: float, after: float) -> Told:
+        """Wait for an answer that was asked for later than ``after``."""
+        poll = self._polls.get(question)
+        if poll is None:
+            poll = self._polls[question] = _Poll(self._ask, question, self._ended)
+        return await poll.next(interval, after)
+
+    async def _ended(self, question: Question) -> None:
+        self._polls.pop(question, None)
+        if not self._polls:
+            await self._close()
+
+    async def _close(self) -> None:
+        asker, self._asker = self._asker, None
+        if asker is not None:
+            await asker.client.aclose()
+
+    async def _ask(self, question: Question, longest_wait: float) -> dict[str, Any]:
+        asker = await self._open()
+        try:
+            return await asker.ask(question, longest_wait)
+        except _NOT_ALLOWED:
+            # The key may have been changed since: the connection is read anew, once.
+            if asker is self._asker:
+                self._asker = None
+                await asker.client.aclose()
+        return await (await self._open()).ask(question, longest_wait)
+
+    async def _open(self) -> Asker:
+        async with self._opening:
+            if self._asker is None:
+                hook = BrazeHook(self._conn_id)
+                client = await hook.aget_async_conn()
+                self._asker = Asker(client, hook.settings.quota_reserve)
+            return self._asker
+
+
+class _Poll:
+    """Asks one question once per interval, as long as somebody waits for the answer."""
+
+    def __init__(self, ask: Callable[..., Any], question: Question, ended: Callable[..., Any]) -> None:
+        self._ask, self._question, self._ended = ask, question, ended
+        self._waiting: set[asyncio.Future[Told]] = set()
+        self._told: Told | None = None
+        self._interval = self._latest = math.inf
+        self._wake = asyncio.Event()
+        # The task asked before it was deferred; and after a restart of the triggerer not all must ask at once.
+        self._due_from: float | None = None
+        self._chance = random.random()  # noqa: S311
+        self._task: asyncio.Task[None] | None = None
+
+    async def next(self, interval: float, after: float) -> Told:
+        loop = asyncio.get_running_loop()
+        if self._told is not None and self._told.asked_at > after and loop.time() - self._told.asked_at < interval:
+            return self._told
+        if interval < self._interval:
+            self._interval = interval
+            self._wake.set()
+        future: asyncio.Future[Told] = loop.create_future()
+        self._waiting.add(future)
+        if self._task is None:
+            self._due_from = loop.time() - interval * self._chance
+            self._task = loop.create_task(self._run(loop))
+        try:
+            return await future
+        finally:
+            self._waiting.discard(future)
+
+    async def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            while await self._until_due(loop):
+                begun = self._due_from = loop.time()
+                try:
+                    self._tell(Told(begun, await self._ask(self._question, self._interval)))
+                except BrazeError as error:
+                    if isinstance(error, BrazeRateLimitError):
+                        self._due_from = max(begun, loop.time() + (error.retry_after or 0.0) - self._interval)
+                    self._tell(Told(begun, error))
+        except Exception as error:
+            log.exception("A poll of %s broke off.", self._question.endpoint)
+            self._tell(Told(loop.time(), BrazeError(f"The poll broke off: {error!r}")))
+        finally:
+            await self._ended(self._question)
+
+    async def _until_due(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Sleep until the next question is due; false where nobody waits for it then."""
+        while True:
+            interval = self._interval if self._waiting else self._latest
+            due = (self._due_from or 0.0) + interval * (1 + JITTER * self._chance)
+            left = due - loop.time()
+            if left <= 0:
+                return bool(self._waiting)
+            self._wake.clear()
+            try:
+                async with asyncio.timeout(left):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+
+    def _tell(self, told: Told) -> None:
+        # Who comes later asks anew where there was no answer.
+        self._told = told if isinstance(told.answer, dict) else None
+        self._latest, self._interval = self._interval, math.inf
+        for future in self._waiting:
+            if not future.done():
+                future.set_result(told)
+        self._waiting = set()
