@@ -10,6 +10,8 @@ import sys
 import threading
 from collections.abc import Sequence
 
+from airflow_provider_braze.emulator.guide import routes
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, say where everything is, and serve until interrupted."""
@@ -40,6 +42,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m airflow_provider_braze.emulator",
         description="A local Braze: takes the requests, shows the messages, sends nothing to anybody.",
+        epilog=_guide(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--port", type=int, default=8010, help="port to listen on, 0 takes a free one (%(default)s)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
@@ -47,6 +51,12 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--stop-after", type=float, metavar="SECONDS", help="stop by itself after this time")
     parser.add_argument("--access-log", action="store_true", help="print a line per request")
     return parser.parse_args(arguments)
+
+
+def _guide() -> str:
+    width = max(map(len, routes())) + 2
+    lines = (f"  {route:{width}}{told}" for route, told in routes().items())
+    return "\n".join(["the inbox page is at /; as JSON there are:", *lines])
 
 
 def _greeting(url: str, key: str, host: str) -> str:

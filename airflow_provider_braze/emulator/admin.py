@@ -12,12 +12,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from airflow_provider_braze.emulator.faults import KINDS
+from airflow_provider_braze.emulator.figures import add_figures
 from airflow_provider_braze.emulator.firing import catch_up
+from airflow_provider_braze.emulator.guide import DEFAULT_LIMIT, PREFIX, routes
 from airflow_provider_braze.emulator.journal import iso
-from airflow_provider_braze.emulator.overview import send_id_rows
+from airflow_provider_braze.emulator.overview import program_row, program_rows, send_id_rows
 from airflow_provider_braze.emulator.state import State
 
-PREFIX = "/__emulator__"
 Answering = Callable[[Request], Awaitable[Response]]
 
 
@@ -32,6 +33,9 @@ def admin_routes(state: State) -> list[Route]:
         ("GET", "/schedules", _schedules),
         ("GET", "/live_activities", _live_activities),
         ("GET", "/send_ids", _send_ids),
+        ("GET", "/programs", _programs),
+        ("POST", "/programs", _change_program),
+        ("POST", "/figures", _add_figures),
         ("GET", "/faults", _faults),
         ("POST", "/faults", _add_fault),
         ("DELETE", "/faults", _clear_faults),
@@ -70,31 +74,22 @@ async def _index(state: State, _: Request) -> Any:
         "emulator": "Braze REST API, local",
         "workspace": state.workspace.name,
         "inbox": "/",
-        "see": {
-            f"GET {PREFIX}/requests": f"the latest requests, newest first; ?limit={_DEFAULT_LIMIT}",
-            f"GET {PREFIX}/messages": f"the latest messages, newest first; ?limit={_DEFAULT_LIMIT}",
-            f"GET {PREFIX}/deliveries": "messages per person; ?summary=1 for the totals only",
-            f"GET {PREFIX}/schedules": f"scheduled sends, newest first; ?limit={_DEFAULT_LIMIT}",
-            f"GET {PREFIX}/live_activities": "live activities and their content, newest first",
-            f"GET {PREFIX}/send_ids": "the send ids made, newest first",
-            f"GET {PREFIX}/faults": "the faults in force, and the kinds there are",
-            f"POST {PREFIX}/faults": 'one more: {"kind", "path", "times" (null = until removed), "skip", options}',
-            f"DELETE {PREFIX}/faults": "all of them, or one by /faults/<id>",
-            f"POST {PREFIX}/reset": "back to the seed",
-            f"POST {PREFIX}/clock": 'move the time on: {"advance": seconds}',
-        },
+        "see": routes(),
     }
 
 
-_DEFAULT_LIMIT = 100
-
-
 def _limit(request: Request) -> int:
-    return max(0, int(request.query_params.get("limit", _DEFAULT_LIMIT)))
+    return max(0, int(request.query_params.get("limit", DEFAULT_LIMIT)))
+
+
+def _is_summary(request: Request) -> bool:
+    return request.query_params.get("summary") in ("1", "true")
 
 
 async def _requests(state: State, request: Request) -> Any:
     with state.lock:
+        if _is_summary(request):
+            return dict(state.journal.per_endpoint)
         latest = list(state.journal.exchanges)[::-1][: _limit(request)]
     return {"requests": [exchange.as_dict() for exchange in latest]}
 
@@ -108,7 +103,7 @@ async def _messages(state: State, request: Request) -> Any:
 async def _deliveries(state: State, request: Request) -> Any:
     with state.lock:
         summary: dict[str, Any] = dict(state.journal.summary())
-        if request.query_params.get("summary") not in ("1", "true"):
+        if not _is_summary(request):
             summary["per_recipient"] = dict(state.journal.per_recipient)
     return summary
 
@@ -129,6 +124,25 @@ async def _live_activities(state: State, request: Request) -> Any:
 async def _send_ids(state: State, request: Request) -> Any:
     with state.lock:
         return {"send_ids": send_id_rows(state)[::-1][: _limit(request)]}
+
+
+async def _programs(state: State, _: Request) -> Any:
+    with state.lock:
+        return {"programs": program_rows(state)}
+
+
+async def _change_program(state: State, request: Request) -> Any:
+    wanted = await _json_object(request)
+    with state.lock:
+        program = state.workspace.change_program(**wanted)
+        state.touch()
+        return program_row(state, program)
+
+
+async def _add_figures(state: State, request: Request) -> Any:
+    wanted = await _json_object(request)
+    with state.lock:
+        return JSONResponse(add_figures(state, **wanted), 201)
 
 
 async def _faults(state: State, _: Request) -> Any:

@@ -1,16 +1,17 @@
-"""The analytics of Braze's exports, from what was delivered. Nobody opens, clicks, converts or bounces here: zeros."""
+"""The analytics of Braze's exports: what was delivered, and the figures that a test or a seed added (figures.py)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from typing import Any
 
 from airflow_provider_braze.emulator.dashboard import Program
 from airflow_provider_braze.emulator.problems import Problem, Refused
-from airflow_provider_braze.emulator.tallies import Day, Tally
+from airflow_provider_braze.emulator.tallies import Day, Part, Tally
 
 _PUSH = ("direct_opens", "total_opens", "bounces", "body_clicks")
-# Channels as the exports call them, and the counters next to "sent" that stay zero.
+# Channels as the exports call them, and the counters next to "sent" that no delivery moves.
 COUNTERS: dict[str, tuple[str, ...]] = {
     "ios_push": _PUSH,
     "android_push": _PUSH,
@@ -25,14 +26,11 @@ COUNTERS: dict[str, tuple[str, ...]] = {
         *("unique_clicks", "unique_dismissals", "unique_impressions"),
     ),
 }
-# Counters that follow "sent": nothing is lost on the way here.
+# Counters that follow deliveries: nothing is lost on the way here.
 FOLLOWING = {"email": ("delivered",), "sms": ("sent_to_carrier", "delivered"), "whats_app": ("delivered",)}
 _EXPORT_NAMES = {"push": "ios_push", "apple_push": "ios_push", "content_card": "content_cards"}
-_SEND_ZEROS = (
-    *("undelivered", "delivery_failed", "direct_opens", "total_opens", "bounces", "body_clicks"),
-    *("revenue", "conversions"),
-)
 CONVERSIONS = tuple(f"conversions{n}{by}" for by in ("", "_by_send_time") for n in ("", "1", "2", "3"))
+_SEND_ZEROS = ("undelivered", "delivery_failed", "direct_opens", "total_opens", "bounces", "body_clicks")
 HOUR = 3600
 
 
@@ -56,86 +54,89 @@ def hour_of(at: float | None) -> float | None:
     return None if at is None else at // HOUR * HOUR
 
 
-def campaign_rows(tally: Tally, program: Program, days: list[str]) -> list[dict[str, Any]]:
-    """One row per day, every variation in it."""
-    return [
-        {
-            "time": day,
-            **dict.fromkeys(CONVERSIONS, 0),
-            "unique_recipients": len(counted.people),
-            "revenue": 0.0,
-            "messages": _by_channel(counted, program, _campaign_counters),
-        }
-        for day, counted in ((day, _day(tally, day)) for day in days)
-    ]
+Counters = dict[str, float]
+Counting = Callable[[str, Part, str, int, Day], dict[str, Any]]
 
 
-def send_rows(tally: Tally, program: Program, days: list[str]) -> list[dict[str, Any]]:
-    """The same for one send id."""
-    return [
-        {
-            "time": day,
-            "messages": _by_channel(counted, program, _send_counters),
-            **dict.fromkeys(CONVERSIONS, 0),
-            "unique_recipients": len(counted.people),
-            "revenue": 0.0,
-        }
-        for day, counted in ((day, _day(tally, day)) for day in days)
-    ]
+def exported_name(channel: str) -> str:
+    """What the exports call a channel of the dashboard."""
+    return _EXPORT_NAMES.get(channel, channel)
 
 
-def canvas_totals(entries: int) -> dict[str, Any]:
-    """A Canvas counts who entered."""
+def day_counters(people: int = 0) -> Counters:
+    """What a campaign or a send id counts per day, whatever the channel."""
+    return {**dict.fromkeys(CONVERSIONS, 0), "unique_recipients": people, "revenue": 0.0}
+
+
+def canvas_counters(entries: int = 0) -> Counters:
+    """What a Canvas counts: who entered."""
     return {"revenue": 0.0, "conversions": 0, "conversions_by_entry_time": 0, "entries": entries}
 
 
-def entries_on(tally: Tally, day: str) -> int:
-    """How often people entered on a day."""
-    return _day(tally, day).deliveries
-
-
-def step_messages(tally: Tally, program: Program, days: list[str]) -> dict[str, Any]:
-    """What the one step of a Canvas sent on these days."""
-    together = Day()
-    for day in days:
-        counted = _day(tally, day)
-        together.people |= counted.people
-        together.together.update(counted.together)
-    return _by_channel(together, program, _campaign_counters)
-
-
-def _day(tally: Tally, day: str) -> Day:
-    return tally.days.get(day) or Day()
-
-
-def _by_channel(day: Day, program: Program, counters: Any) -> dict[str, Any]:
-    rows: dict[str, list[dict[str, Any]]] = {}
-    names = {variation.id: variation.name for variation in program.variations}
-    sent = {(variation.channel, variation.id): 0 for variation in program.variations}
-    for (channel, variation), count in day.sent.items():
-        general = ("push", variation)
-        place = general if general in sent else (channel, variation)
-        sent[place] = sent.get(place, 0) + count
-    for (channel, variation), count in sent.items():
-        exported = _EXPORT_NAMES.get(channel, channel)
-        rows.setdefault(exported, []).append(counters(exported, variation, names.get(variation, ""), count, day))
-    return rows
-
-
-def _campaign_counters(channel: str, variation: str, _name: str, sent: int, _day: Day) -> dict[str, Any]:
+def variation_counters(channel: str, sent: int = 0) -> Counters:
+    """What a campaign or a Canvas counts per variation of a channel, by the name that the exports give it."""
     return {
-        "variation_api_id": variation,
         "sent": sent,
         **dict.fromkeys(FOLLOWING.get(channel, ()), sent),
         **dict.fromkeys(COUNTERS.get(channel, ()), 0),
     }
 
 
-def _send_counters(_channel: str, _variation: str, name: str, sent: int, day: Day) -> dict[str, Any]:
-    return {
-        "variation_name": name,
-        "sent": sent,
-        "delivered": sent,
-        **dict.fromkeys(_SEND_ZEROS, 0),
-        "unique_recipients": len(day.people),
-    }
+def send_counters(sent: int = 0, people: int = 0) -> Counters:
+    """The same for a send id, which counts alike in all channels."""
+    return {"sent": sent, "delivered": sent, **dict.fromkeys(_SEND_ZEROS, 0), **day_counters(people)}
+
+
+def campaign_rows(tally: Tally, program: Program, days: list[str]) -> list[dict[str, Any]]:
+    """One row per day, every variation in it."""
+    return _rows(tally, program, days, _of_variation)
+
+
+def send_rows(tally: Tally, program: Program, days: list[str]) -> list[dict[str, Any]]:
+    """The same for one send id."""
+    return _rows(tally, program, days, _of_send)
+
+
+def canvas_totals(tally: Tally, days: list[str]) -> dict[str, Any]:
+    """How often people entered on these days, and what came of it."""
+    together = tally.together(days)
+    return together.with_added(canvas_counters(together.deliveries))
+
+
+def step_messages(tally: Tally, program: Program, days: list[str]) -> dict[str, Any]:
+    """What the one step of a Canvas sent on these days."""
+    return _by_channel(tally.together(days), program, _of_variation)
+
+
+def _of_variation(channel: str, part: Part, _name: str, sent: int, day: Day) -> dict[str, Any]:
+    return {"variation_api_id": part[1], **day.with_added(variation_counters(channel, sent), part)}
+
+
+def _of_send(_channel: str, part: Part, name: str, sent: int, day: Day) -> dict[str, Any]:
+    return {"variation_name": name, **day.with_added(send_counters(sent, len(day.people)), part)}
+
+
+def _rows(tally: Tally, program: Program, days: list[str], counting: Counting) -> list[dict[str, Any]]:
+    return [
+        {
+            "time": day,
+            **counted.with_added(day_counters(len(counted.people))),
+            "messages": _by_channel(counted, program, counting),
+        }
+        for day, counted in ((day, tally.days.get(day) or Day()) for day in days)
+    ]
+
+
+def _by_channel(day: Day, program: Program, counting: Counting) -> dict[str, Any]:
+    rows: dict[str, list[dict[str, Any]]] = {}
+    names = {variation.id: variation.name for variation in program.variations}
+    sent = {(variation.channel, variation.id): 0 for variation in program.variations}
+    sent |= {part: 0 for part, _ in day.added if part is not None}
+    for (channel, variation), count in day.sent.items():
+        general = ("push", variation)
+        place = general if general in sent else (channel, variation)
+        sent[place] = sent.get(place, 0) + count
+    for part, count in sent.items():
+        exported = exported_name(part[0])
+        rows.setdefault(exported, []).append(counting(exported, part, names.get(part[1], ""), count, day))
+    return rows

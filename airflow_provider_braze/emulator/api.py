@@ -30,6 +30,8 @@ from airflow_provider_braze.emulator.workspace import ApiKey
 
 # 4 MB, by the smaller of the two possible megabytes.
 MOST_BODY_BYTES = 4_000_000
+# How requests to any other address are counted.
+NO_ENDPOINT = "no endpoint"
 # Where a body that is no JSON is answered with "error" instead of "message".
 OTHER_ENVELOPE = ("live_activity_start", "live_activity_update")
 
@@ -127,6 +129,7 @@ class BrazeApi:
     def _record(self, request: Request, body: bytes, fault: Fault | None, answer: Answer) -> None:
         journal = self._state.journal
         key = self._key(request)
+        route = self._routes.find(request.method, request.url.path)
         journal.record(
             Exchange(
                 number=journal.requests + 1,
@@ -140,7 +143,8 @@ class BrazeApi:
                 fault=fault.kind if fault else None,
                 # The echoing fault exists to test that callers mask the key: the log must not keep it either.
                 answer=b"" if fault and fault.kind == "echo_key_401" else kept(answer.content),
-            )
+            ),
+            f"{route.endpoint.method} {route.endpoint.path}" if route is not None else NO_ENDPOINT,
         )
         self._state.touch()
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, ClassVar
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from typing import Any, ClassVar, TypeVar
 
 from airflow_provider_braze.emulator.audience import audience_problems, parse_time
 from airflow_provider_braze.emulator.specification import load_contract
 
 STATES = ("active", "paused", "archived", "stopped", "draft")
 SCHEDULE_TYPES = ("local_time_zones", "intelligent_delivery")
+# What people change in the dashboard while a campaign or a Canvas is in use.
+CHANGEABLE = ("state", "next_send_time", "schedule_type")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,29 @@ def canvas_from(row: Mapping[str, Any]) -> Canvas:
     return Canvas(**_program(dict(row), Canvas.label))
 
 
+P = TypeVar("P", bound=Program)
+
+
+def changed_program(program: P, changes: Mapping[str, Any]) -> P:
+    """The same campaign or Canvas in another state, or scheduled otherwise; its deliveries stay its own."""
+    owner = f"{program.label} {program.id}"
+    if not changes or not changes.keys() <= set(CHANGEABLE):
+        unknown = ", ".join(changes.keys() - set(CHANGEABLE)) or "nothing"
+        raise ValueError(f"{owner}: {', '.join(CHANGEABLE)} can be changed, not {unknown}")
+    known = {name: getattr(program, name) for name in CHANGEABLE}
+    return replace(program, **_status(owner, {**known, **changes}))
+
+
+def _status(owner: str, rest: dict[str, Any]) -> dict[str, Any]:
+    state, schedule_type = rest.pop("state", "active"), rest.pop("schedule_type", None)
+    if state not in STATES:
+        raise ValueError(f"{owner}: state must be one of {', '.join(STATES)}")
+    if schedule_type not in (None, *SCHEDULE_TYPES):
+        raise ValueError(f"{owner}: schedule_type must be one of {', '.join(SCHEDULE_TYPES)}, or left out")
+    next_send_time = _moment(owner, rest, "next_send_time")
+    return {"state": state, "schedule_type": schedule_type, "next_send_time": next_send_time}
+
+
 def segment_from(row: Mapping[str, Any]) -> Segment:
     """A segment from a row of a seed."""
     rest = dict(row)
@@ -112,7 +137,7 @@ def segment_from(row: Mapping[str, Any]) -> Segment:
         description=str(rest.pop("description", "")),
         filter=_audience(f"segment {own_id}", rest, "filter"),
         analytics_tracking_enabled=bool(rest.pop("analytics_tracking_enabled", True)),
-        last_edited=_moment(rest.pop("last_edited", None)),
+        last_edited=_moment(f"segment {own_id}", rest, "last_edited"),
     )
     _refuse_rest(f"segment {own_id}", rest)
     return segment
@@ -121,27 +146,20 @@ def segment_from(row: Mapping[str, Any]) -> Segment:
 def _program(rest: dict[str, Any], label: str) -> dict[str, Any]:
     own_id = str(rest.pop("id"))
     owner = f"{label} {own_id}"
-    state = rest.pop("state", "active")
-    if state not in STATES:
-        raise ValueError(f"{owner}: state must be one of {', '.join(STATES)}")
     channels = tuple(rest.pop("channels", None) or [rest.pop("channel", "email")])
     program = {
         "id": own_id,
         "name": str(rest.pop("name", "") or own_id),
-        "state": state,
+        **_status(owner, rest),
         "tags": tuple(rest.pop("tags", None) or ()),
         "channels": channels,
         "message": {part: str(text) for part, text in (rest.pop("message", None) or {}).items()},
         "variations": _variations(own_id, channels, rest.pop("variations", None)),
         "target_audience": _audience(owner, rest, "target_audience"),
-        "last_edited": _moment(rest.pop("last_edited", None)),
+        "last_edited": _moment(owner, rest, "last_edited"),
         "description": str(rest.pop("description", "")),
-        "next_send_time": _moment(rest.pop("next_send_time", None)),
-        "schedule_type": rest.pop("schedule_type", None),
     }
     _refuse_rest(owner, rest)
-    if program["schedule_type"] not in (None, *SCHEDULE_TYPES):
-        raise ValueError(f"{owner}: schedule_type must be one of {', '.join(SCHEDULE_TYPES)}, or left out")
     return program
 
 
@@ -154,8 +172,12 @@ def _variations(owner_id: str, channels: tuple[str, ...], given: Any) -> tuple[V
     return tuple(Variation(own_id, channel, f"Variant {n}") for n, (own_id, channel) in enumerate(chosen.items(), 1))
 
 
-def _moment(value: Any) -> datetime | None:
-    return parse_time(value.isoformat() if isinstance(value, datetime) else value)
+def _moment(owner: str, rest: dict[str, Any], name: str) -> datetime | None:
+    value = rest.pop(name, None)
+    moment = parse_time(value.isoformat() if isinstance(value, date) else value)
+    if moment is None and value is not None:
+        raise ValueError(f"{owner}: {name} must be a time as in ISO 8601, not {value!r}")
+    return moment
 
 
 def _audience(owner: str, rest: dict[str, Any], name: str) -> Mapping[str, Any] | None:

@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 Phase = Literal["before", "during", "after"]
@@ -23,13 +25,23 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """``before``: Braze never acts on the request. ``during``: it acts otherwise. ``after``: the answer suffers."""
+    """``before``: Braze never acts on the request. ``during``: it acts otherwise. ``after``: the answer suffers.
+
+    One with ``paths`` waits for a request to one of these; others pass it by.
+    """
 
     phase: Phase
     summary: str
     options: Mapping[str, Option] = field(default_factory=dict)
+    paths: tuple[str, ...] = ()
 
 
+EXPORT = "/users/export/ids"
+SENDS = (
+    *("/messages/send", "/campaigns/trigger/send", "/canvas/trigger/send"),
+    *("/messages/schedule/create", "/campaigns/trigger/schedule/create", "/canvas/trigger/schedule/create"),
+    *("/transactional/v1/campaigns/{campaign_id}/send", "/messages/live_activity/start"),
+)
 HEADER_STYLES = ("epoch", "seconds", "absent", "empty", "retry_after", "standard_retry_after")
 
 KINDS: dict[str, Kind] = {
@@ -54,6 +66,18 @@ KINDS: dict[str, Kind] = {
     ),
     "notice_in_201": Kind(
         "during", "success with a notice; nothing is delivered", {"text": Option("The campaign is paused.")}
+    ),
+    "swallowed": Kind(
+        "during",
+        "a send succeeds; these people (external ids, alias names, addresses) are not delivered, and nothing says so",
+        {"recipients": Option(["u-1"])},
+        SENDS,
+    ),
+    "late_receipts": Kind(
+        "during",
+        "an export of people does not tell yet what they received in the last so many seconds",
+        {"seconds": Option(60.0)},
+        (EXPORT,),
     ),
     "queued_202": Kind("after", "202 queued, as during maintenance; delivered"),
     "echo_key_401": Kind("before", "a 401 whose body repeats the caller's key; nothing is delivered"),
@@ -113,6 +137,7 @@ class Faults:
             if times < 1:
                 raise ValueError("times must be 1 or more, or null for: until removed")
         _refuse_misfit("skip", Option(0), skip)
+        _refuse_other_path(kind, path)
         chosen = {name: options.get(name, option.default) for name, option in known.items()}
         fault = Fault(next(self._ids), kind, path or None, times, skip, chosen)
         self._faults.append(fault)
@@ -126,6 +151,8 @@ class Faults:
         """
         for fault in self._faults:
             if (endpoint is None) if fault.path is None else (fault.path not in (path, endpoint)):
+                continue
+            if KINDS[fault.kind].paths and endpoint not in KINDS[fault.kind].paths:
                 continue
             if fault.skip > 0:
                 fault.skip -= 1
@@ -147,6 +174,12 @@ class Faults:
         self._faults = []
 
 
+def _refuse_other_path(kind: str, path: str | None) -> None:
+    paths = KINDS[kind].paths
+    if path and paths and not any(fnmatchcase(path, re.sub(r"\{\w+\}", "*", known)) for known in paths):
+        raise ValueError(f"{kind} does not happen on {path}, only on {', '.join(paths)}")
+
+
 def _refuse_misfit(name: str, option: Option, value: Any) -> None:
     if option.choices:
         if value not in option.choices:
@@ -155,7 +188,7 @@ def _refuse_misfit(name: str, option: Option, value: Any) -> None:
     if isinstance(option.default, str):
         fits = isinstance(value, str)
     elif isinstance(option.default, list):
-        fits = isinstance(value, list) and all(isinstance(item, int) for item in value)
+        fits = isinstance(value, list) and all(isinstance(item, type(option.default[0])) for item in value)
     else:
         number = int if isinstance(option.default, int) else int | float
         fits = isinstance(value, number) and not isinstance(value, bool) and value >= 0

@@ -20,14 +20,15 @@ def shipment_of(
     """What a send or schedule request asks for."""
     messages = body.get("messages")
     by_program = messages is None and program is not None
+    details = {"send_id": body.get("send_id"), **more}
     return Shipment(
         source=of_program(program) if by_program and program else of_messages(messages or {}, program),
         body=body,
         dispatch_id=dispatch_id,
         audiences=audiences_of(state, program, body),
         subscription=body.get("recipient_subscription_state") or "subscribed",
-        send_key=state.send_ids.key(body.get("send_id"), body.get("campaign_id")),
-        **{"send_id": body.get("send_id"), **more},
+        send_key=state.send_ids.key(details["send_id"], body.get("campaign_id")),
+        **details,
     )
 
 
@@ -48,7 +49,7 @@ def _fire(state: State, scheduled: Scheduled, now: float) -> None:
     gone = program is None and scheduled.program_id is not None
     turns = _Turns(scheduled, now)
     if not (gone or scheduled.blocked or (program is not None and program.notice)):
-        more = {"schedule_id": scheduled.id, "withheld": scheduled.withheld}
+        more = {"schedule_id": scheduled.id, "withheld": scheduled.withheld, "swallowed": scheduled.swallowed}
         shipment = shipment_of(state, program, scheduled.body, scheduled.dispatch_id, **more)
         scheduled.reached += len(deliver(state, shipment, turns.of))
     end = _end(state, scheduled)

@@ -143,12 +143,14 @@ class Journal:
         self.accepted_recipients = 0
         self.delivered = 0
         self.statuses: Counter[str] = Counter()
+        self.per_endpoint: Counter[str] = Counter()
         self.tallies: defaultdict[str, Tally] = defaultdict(Tally)
         self.sources: dict[str, Source] = {}
 
-    def record(self, exchange: Exchange) -> None:
-        """Keep a request and its outcome."""
+    def record(self, exchange: Exchange, endpoint: str) -> None:
+        """Keep a request and its outcome, and count it for its endpoint."""
         self.requests += 1
+        self.per_endpoint[endpoint] += 1
         self.statuses[str(exchange.status or "dropped")] += 1
         self.exchanges.append(exchange)
 

@@ -34,6 +34,12 @@ class Profile:
             return f"email:{self.email}"
         return f"braze_id:{self.braze_id}"
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All that a request may call this person: the external id, alias names, the address, the Braze id."""
+        given = (self.external_id, *(name for _, name in self.aliases), self.email, self.braze_id)
+        return tuple(name for name in given if name is not None)
+
 
 class Profiles:
     """Profiles with an index for each kind of identifier."""

@@ -44,13 +44,13 @@ class Allowance:
 class Quotas:
     """All pools of one workspace."""
 
-    def __init__(self, buckets: Mapping[str, Bucket], overrides: Mapping[str, int] | None = None) -> None:
+    def __init__(self, buckets: Mapping[str, Bucket], overrides: Mapping[str, Any] | None = None) -> None:
         self._buckets = dict(buckets)
-        for name, limit in (overrides or {}).items():
+        for name, wanted in (overrides or {}).items():
             if name not in buckets:
                 raise ValueError(f"rate_limits: unknown {name}; known: {', '.join(sorted(buckets))}")
-            self._buckets[name] = Bucket(name, int(limit), buckets[name].seconds)
-        self._raised = frozenset(overrides or {})
+            self._buckets[name] = _changed(buckets[name], wanted)
+        self._raised = frozenset(name for name, bucket in buckets.items() if self._buckets[name].limit != bucket.limit)
         self._window: dict[str, int] = {}
         self._used: dict[str, dict[str, int]] = {}
 
@@ -103,6 +103,17 @@ class Quotas:
             self._used[name] = {}
         remaining = max(0, bucket.limit - self._used[name].get(key, 0))
         return Allowance(True, bucket.limit, remaining, (window + 1) * bucket.seconds)
+
+
+def _changed(bucket: Bucket, wanted: Any) -> Bucket:
+    """``wanted`` is another limit, or a mapping with ``limit``, ``seconds`` or both."""
+    given = wanted if isinstance(wanted, Mapping) else {"limit": wanted}
+    if not given or not given.keys() <= {"limit", "seconds"}:
+        raise ValueError(f"rate_limits: {bucket.name} takes a number, or limit and seconds")
+    seconds = int(given.get("seconds", bucket.seconds))
+    if seconds < 1:
+        raise ValueError(f"rate_limits: the window of {bucket.name} must be a second or more")
+    return Bucket(bucket.name, int(given.get("limit", bucket.limit)), seconds)
 
 
 def is_broadcast(body: Any) -> bool:

@@ -7,11 +7,13 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from airflow_provider_braze.emulator.clock import Clock
+from airflow_provider_braze.emulator.figures import add_figures
 from airflow_provider_braze.emulator.firing import catch_up
 from airflow_provider_braze.emulator.overview import send_id_rows
 from airflow_provider_braze.emulator.serving import listen, server
@@ -108,6 +110,11 @@ class BrazeEmulator:
             latest = list(state.journal.exchanges)
         return [exchange.as_dict() for exchange in latest]
 
+    def request_counts(self) -> dict[str, int]:
+        """All requests since the last reset by endpoint, for instance ``{"GET /campaigns/data_series": 3}``."""
+        with self._state.lock:
+            return dict(self._state.journal.per_endpoint)
+
     def messages(self) -> list[dict[str, Any]]:
         """The latest messages, oldest first, with subject and body as their reader sees them."""
         with self._caught_up() as state:
@@ -155,7 +162,10 @@ class BrazeEmulator:
         self._state.reset(None if seed is None else load_seed(seed))
 
     def add_campaign(self, id: str, **campaign: Any) -> None:  # noqa: A002 - Braze's word
-        """Add or replace a campaign: name, state, channel, tags, message, target_audience as in a seed file."""
+        """Add or replace a campaign: name, state, channel, tags, message, target_audience as in a seed file.
+
+        What was delivered under this id stays counted; to change the state alone, use ``change_program``.
+        """
         with self._state.lock:
             self._state.workspace.add_campaign(id, **campaign)
             self._state.touch()
@@ -165,6 +175,50 @@ class BrazeEmulator:
         with self._state.lock:
             self._state.workspace.add_canvas(id, **canvas)
             self._state.touch()
+
+    def change_program(self, *, campaign_id: str | None = None, canvas_id: str | None = None, **changes: Any) -> None:
+        """Change a campaign or a Canvas as somebody in the dashboard would, and nothing else of it.
+
+        :param state: active, paused, stopped, archived or draft
+        :param next_send_time: when the dashboard sends it next, a datetime or ISO 8601 text; None: not scheduled
+        :param schedule_type: local_time_zones, intelligent_delivery, or None for the company's time zone
+        """
+        with self._state.lock:
+            self._state.workspace.change_program(campaign_id, canvas_id, **changes)
+            self._state.touch()
+
+    def add_figures(
+        self,
+        *,
+        campaign_id: str | None = None,
+        canvas_id: str | None = None,
+        send_id: str | None = None,
+        channel: str | None = None,
+        variation: str | None = None,
+        day: str | date | int | None = None,
+        **counts: float,
+    ) -> None:
+        """Let people open, click, bounce or convert: adds to the analytics on top of what was delivered.
+
+        Names that nothing of the kind counts are refused; a sum below zero shows as zero.
+
+        :param send_id: adds to its analytics and to those of its campaign
+        :param channel: as the dashboard or the exports call it; needed where several count this
+        :param variation: the id of a variation; needed where several of the channel count this
+        :param day: a date, or days from today (-1 is yesterday), in the workspace's zone; today by default
+        :param counts: by the names of the exports, for instance ``opens=3, delivered=-2, bounces=2``
+        """
+        with self._caught_up() as state:
+            add_figures(
+                state,
+                campaign_id=campaign_id,
+                canvas_id=canvas_id,
+                send_id=send_id,
+                channel=channel,
+                variation=variation,
+                day=day,
+                **counts,
+            )
 
     def add_segment(self, id: str, **segment: Any) -> None:  # noqa: A002 - Braze's word
         """Add or replace a segment: name, tags, description, filter (a connected audience; none: everybody)."""

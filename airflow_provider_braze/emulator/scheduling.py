@@ -103,6 +103,7 @@ class Scheduled:
     when: When
     created: float
     withheld: frozenset[int] = frozenset()
+    swallowed: frozenset[str] = frozenset()
     blocked: bool = False
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     dispatch_id: str = field(default_factory=lambda: secrets.token_hex(16))

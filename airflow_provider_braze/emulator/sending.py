@@ -32,10 +32,11 @@ class Shipment:
     send_key: str | None = None
     schedule_id: str | None = None
     withheld: Set[int] = field(default_factory=frozenset)
+    swallowed: Set[str] = field(default_factory=frozenset)
 
 
 def deliver(state: State, shipment: Shipment, timing: Timing | None = None) -> list[Profile]:
-    """Deliver to everybody whom the request reaches, except the entries withheld; returns them."""
+    """Deliver to everybody whom the request reaches, except who is withheld or swallowed; returns them."""
     now = state.clock.now()
     moment = state.clock.datetime()
     days: dict[float, str] = {}
@@ -45,6 +46,8 @@ def deliver(state: State, shipment: Shipment, timing: Timing | None = None) -> l
         if audiences and not all(matches(audience, profile.attributes, moment) for audience in audiences):
             continue
         if not _is_subscribed(profile, shipment):
+            continue
+        if shipment.swallowed and not shipment.swallowed.isdisjoint(profile.names):
             continue
         if at not in days:
             days[at] = state.day(at)

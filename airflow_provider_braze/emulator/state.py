@@ -8,6 +8,7 @@ from pathlib import Path
 
 from airflow_provider_braze.emulator.clock import Clock
 from airflow_provider_braze.emulator.faults import Faults
+from airflow_provider_braze.emulator.figures import add_figures
 from airflow_provider_braze.emulator.journal import Journal
 from airflow_provider_braze.emulator.live import LiveActivities
 from airflow_provider_braze.emulator.quota import Quotas
@@ -49,6 +50,8 @@ class State:
             self.faults.clear()
             self.clock.reset()
             self.live_activities = LiveActivities(self.seed.get("live_activities") or (), self.clock.now())
+            for row in self.seed.get("figures") or ():
+                add_figures(self, **row)
             self.touch()
 
     def touch(self) -> None:

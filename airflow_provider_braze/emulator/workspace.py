@@ -17,6 +17,7 @@ from airflow_provider_braze.emulator.dashboard import (
     Segment,
     campaign_from,
     canvas_from,
+    changed_program,
     segment_from,
 )
 from airflow_provider_braze.emulator.profiles import Profiles
@@ -81,6 +82,26 @@ class Workspace:
         self.canvases[canvas.id] = canvas
         return canvas
 
+    def program(self, campaign_id: str | None, canvas_id: str | None) -> Campaign | Canvas:
+        """The campaign or the Canvas of this id; a ValueError where there is none."""
+        if (campaign_id is None) == (canvas_id is None):
+            raise ValueError("name a campaign_id or a canvas_id, one of the two")
+        if canvas_id is not None and canvas_id in self.canvases:
+            return self.canvases[canvas_id]
+        if campaign_id is not None and campaign_id in self.campaigns:
+            return self.campaigns[campaign_id]
+        label, own_id = (Campaign.label, campaign_id) if canvas_id is None else (Canvas.label, canvas_id)
+        raise ValueError(f"no {label} has the id {own_id!r}")
+
+    def change_program(
+        self, campaign_id: str | None = None, canvas_id: str | None = None, **changes: Any
+    ) -> Campaign | Canvas:
+        """Put a campaign or a Canvas into another state, or schedule it otherwise."""
+        program = changed_program(self.program(campaign_id, canvas_id), changes)
+        known: dict[str, Any] = self.canvases if isinstance(program, Canvas) else self.campaigns
+        known[program.id] = program
+        return program
+
     def add_segment(self, id: str, **rest: Any) -> Segment:  # noqa: A002 - Braze's word
         """Add or replace a segment; the keywords are those of the seed file."""
         segment = segment_from({"id": id, **rest})
@@ -108,7 +129,7 @@ def load_seed(seed: str | Path | Seed | None) -> Seed:
 
 _SEED_KEYS = {
     *("name", "time_zone", "everyone_is_known", "rate_limits", "api_keys", "users"),
-    *("campaigns", "canvases", "segments", "apps", "live_activities"),
+    *("campaigns", "canvases", "segments", "apps", "live_activities", "figures"),
 }
 
 

@@ -35,7 +35,7 @@ def braze(servers, tmp_path_factory):
     """Answers as late as Braze does, so that requests are under way at any moment."""
     folder = tmp_path_factory.mktemp("braze")
     (folder / "seed.yaml").write_text(SEED)
-    program = [str(HERE / "emulator_with_short_hours.py")]
+    program = ["-m", "airflow_provider_braze.emulator"]
     braze = servers.enter_context(Emulator(program, folder / "seed.yaml", folder))
     braze.inject("slow", path="/campaigns/trigger/send", seconds=ANSWER_SECONDS, times=None)
     return braze

@@ -7,8 +7,9 @@ from pathlib import Path
 HERE = Path(__file__).parent
 CUSTOMERS = 200_000
 KEY = "spring-key"
-# The delivery empties four of them, and the four tasks that begin together need two: see emulator_with_short_hours.py.
-POOL, RESERVE = 1200, 100
+# Hours of half a minute, so that the test sees a pool run out, and the next hour begin. The delivery empties four of
+# them, and the four tasks that begin together need two.
+POOL, RESERVE, HOUR_SECONDS = 1200, 100, 30
 ANSWER_SECONDS = 0.1
 WORKERS = ("worker-1", "worker-2")
 SEED = f"""
@@ -18,5 +19,5 @@ api_keys:
   - {{name: Airflow, key: {KEY}, permissions: "*"}}
 campaigns:
   - {{id: 0f2c9a54-7f0e-4a55-9a55-2d8a4f6f1b10, name: Spring sale, state: active, channel: email}}
-rate_limits: {{default_hourly: {POOL}}}
+rate_limits: {{default_hourly: {{limit: {POOL}, seconds: {HOUR_SECONDS}}}}}
 """

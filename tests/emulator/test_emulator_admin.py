@@ -6,6 +6,9 @@ import re
 import pytest
 from emulator_support import EXAMPLES, SEND, WEEKLY, later
 
+from airflow_provider_braze.emulator.admin import admin_routes
+from airflow_provider_braze.emulator.state import State
+
 NASTY = "<script>alert('x')</script>"
 EMAIL = {"app_id": "a", "from": "A <a@b.c>", "subject": NASTY, "body": "b"}
 
@@ -16,6 +19,15 @@ def test_the_overview_names_what_there_is(caller):
         method, path = line.split()
         if method == "GET":
             assert caller.http.get(path).status_code == 200
+        else:
+            assert caller.http.request(method, path, json={}).status_code in (200, 400)
+    taken = {
+        f"{method} {route.path}"
+        for route in admin_routes(State())
+        for method in route.methods - {"HEAD"}
+        if "{" not in route.path and route.path.strip("/").count("/") > 0
+    }
+    assert taken == set(overview["see"])
 
 
 def test_deliveries(braze, caller):
@@ -47,6 +59,33 @@ def test_requests_are_remembered_without_the_key(braze, caller):
     assert braze.api_key not in answer.text
     assert [one["number"] for one in braze.requests()] == [1, 2]
     assert len(caller.http.get("/__emulator__/requests", params={"limit": 1}).json()["requests"]) == 1
+
+
+def test_requests_are_counted_by_endpoint(braze, caller):
+    def counted():
+        over_http = caller.http.get("/__emulator__/requests", params={"summary": 1}).json()
+        assert over_http == braze.request_counts()
+        return over_http
+
+    assert counted() == {}
+    for _ in range(1100):
+        caller.http.get("/campaigns/data_series", params={"campaign_id": WEEKLY, "length": 1})
+    caller.to("1")
+    braze.inject("server_error")
+    caller.to("1")
+    for campaign_id in ("a", "b"):
+        caller.call("transactional_send", {"recipient": {"external_user_id": "1"}}, campaign_id=campaign_id)
+    for path in ("/nope", "/favicon.ico"):
+        caller.http.get(path)
+    assert counted() == {
+        "GET /campaigns/data_series": 1100,
+        "POST /campaigns/trigger/send": 2,
+        "POST /transactional/v1/campaigns/{campaign_id}/send": 2,
+        "no endpoint": 2,
+    }
+    assert sum(counted().values()) == braze.summary()["requests"]
+    braze.reset()
+    assert counted() == {}
 
 
 def test_logs_are_bounded_and_counters_are_not(braze, caller):

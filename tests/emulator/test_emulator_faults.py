@@ -4,7 +4,7 @@ import time
 
 import httpx
 import pytest
-from emulator_support import LIST, SEND
+from emulator_support import CANVAS, LIST, PUSH, RECEIPT, SEND, WEEKLY, later
 
 from airflow_provider_braze.emulator.faults import KINDS
 
@@ -140,6 +140,86 @@ def test_an_empty_answer(braze, caller):
     assert braze.deliveries() == DELIVERED
 
 
+SWALLOWING = {
+    "campaigns_trigger_send": {"campaign_id": WEEKLY, "recipients": [{"external_user_id": "u-1"}]},
+    "canvas_trigger_send": {"canvas_id": CANVAS, "recipients": [{"external_user_id": "u-1"}]},
+    "messages_send": {"external_user_ids": ["u-1"], "messages": PUSH},
+    "messages_schedule_create": {"external_user_ids": ["u-1"], "messages": PUSH},
+    "campaigns_trigger_schedule_create": {"campaign_id": WEEKLY, "recipients": [{"external_user_id": "u-1"}]},
+    "canvas_trigger_schedule_create": {"canvas_id": CANVAS, "recipients": [{"external_user_id": "u-1"}]},
+    "transactional_send": {"recipient": {"external_user_id": "u-1"}},
+}
+
+
+@pytest.mark.parametrize("endpoint_id", SWALLOWING)
+def test_swallowed_wherever_something_is_sent(braze, caller, endpoint_id):
+    body = SWALLOWING[endpoint_id]
+    if "schedule" in endpoint_id:
+        body = {**body, "schedule": {"time": later(braze, 60)}}
+    braze.inject("swallowed", recipients=["u-1"])
+    for expected in ({}, {"external_user_id:u-1": 1}):
+        answer = caller.call(endpoint_id, body, campaign_id=RECEIPT)
+        assert (answer.status_code, answer.json().keys() & {"errors", "notice"}) == (201, set())
+        braze.clock.advance(61)
+        assert braze.deliveries() == expected
+        body = {**body, "schedule": {"time": later(braze, 60)}} if "schedule" in body else body
+
+
+def test_swallowed_by_any_name(braze, caller):
+    people = [
+        {"external_user_id": "7"},
+        {"external_user_id": "8"},
+        {"user_alias": {"alias_label": "crm_id", "alias_name": "crm-1001"}},
+        *({"email": f"{name}@example.com", "prioritization": ["identified"]} for name in ("kim", "new")),
+    ]
+    braze.inject("swallowed", recipients=["7", "crm-1001", "kim@example.com", "new@example.com"], times=None)
+    for _ in range(2):
+        assert caller.to(*people).json().keys() == {"dispatch_id", "message"}
+    caller.send(broadcast=True)
+    assert braze.deliveries() == {"external_user_id:8": 2, "external_user_id:u-2": 1, "external_user_id:u-3": 1}
+    answer = caller.call("users_export_ids", {"external_ids": ["7", "8", "u-1"]}).json()
+    assert answer["invalid_user_ids"] == ["7"], "nobody knows who was never messaged"
+    assert [("campaigns_received" in one) for one in answer["users"]] == [True, False]
+
+
+def test_a_live_activity_may_be_swallowed(braze, caller):
+    body = {**caller.valid("live_activity_start"), "recipients": [{"external_user_id": "u-1"}]}
+    braze.inject("swallowed", recipients=["u-1"])
+    for expected in ({}, {"external_user_id:u-1": 1}):
+        assert caller.call("live_activity_start", body).status_code == 201
+        assert braze.deliveries() == expected
+
+
+def received(caller, *ids):
+    users = caller.call("users_export_ids", {"external_ids": list(ids)}).json()["users"]
+    return [one["campaigns_received"][0]["last_received"] if "campaigns_received" in one else None for one in users]
+
+
+def test_receipts_that_come_late(braze, caller):
+    braze.inject("late_receipts", seconds=60, times=None)
+    caller.to("u-1")
+    first_sent = braze.clock.now()
+    assert received(caller, "u-1", "u-2") == [None, None]
+    braze.clock.advance(61)
+    [first] = received(caller, "u-1")
+    assert first
+    caller.to("u-1")
+    assert received(caller, "u-1") == [first], "the earlier one shows until then"
+    braze.clock.advance(61)
+    assert received(caller, "u-1") > [first]
+    assert braze.clock.now() - first_sent > 120
+
+
+def test_receipts_that_the_first_looks_do_not_see(braze, caller):
+    braze.inject("late_receipts", seconds=3600, times=2)
+    caller.to("u-1")
+    caller.call("canvas_trigger_send", {"canvas_id": CANVAS, "recipients": [{"external_user_id": "u-1"}]})
+    assert caller.http.get(LIST).status_code == 200
+    looks = [caller.call("users_export_ids", {"external_ids": ["u-1"]}).json()["users"][0] for _ in range(3)]
+    told = {"campaigns_received", "canvases_received"}
+    assert [look.keys() & told for look in looks] == [set(), set(), told]
+
+
 @pytest.mark.parametrize(
     "kind", [kind for kind in KINDS if KINDS[kind].phase == "after" and kind != "drop_after_acceptance"]
 )
@@ -152,6 +232,16 @@ def test_times_skip_and_path(braze, caller):
     braze.inject("server_error", times=2, skip=1, path=SEND)
     assert [caller.http.get(LIST).status_code for _ in range(2)] == [200, 200]
     assert [caller.to("1").status_code for _ in range(4)] == [201, 500, 500, 201]
+
+
+@pytest.mark.parametrize("path", [None, f"/transactional/v1/campaigns/{RECEIPT}/send"])
+def test_a_fault_of_sends_waits_for_one(braze, caller, path):
+    braze.inject("swallowed", recipients=["u-1"], path=path)
+    caller.http.get(LIST)
+    caller.call("users_export_ids", {"external_ids": ["u-1"]})
+    caller.call("transactional_send", {"recipient": {"external_user_id": "u-1"}})
+    assert braze.deliveries() == {}
+    assert caller.http.get("/__emulator__/faults").json()["faults"] == []
 
 
 def test_a_browser_does_not_use_up_a_fault(braze, caller):
@@ -183,6 +273,10 @@ def test_two_faults_one_after_the_other(braze, caller):
         ("slow", {"times": "2"}, "times does not take"),
         ("slow", {"times": 0}, "times"),
         ("errors_in_201", {"indexes": 0}, "indexes does not take"),
+        ("swallowed", {"recipients": "u-1"}, "recipients does not take"),
+        ("swallowed", {"recipients": [1]}, "recipients does not take"),
+        ("swallowed", {"path": LIST}, "swallowed does not happen on /campaigns/list, only on /messages/send"),
+        ("late_receipts", {"path": SEND}, "late_receipts does not happen on"),
     ],
 )
 def test_faults_that_make_no_sense(braze, caller, kind, options, message):

@@ -74,6 +74,36 @@ def test_an_unknown_pool_in_the_seed_is_refused(braze):
         braze.reset({"rate_limits": {"hourly": 1}})
 
 
+def test_an_hour_that_a_seed_shortens(braze, caller):
+    braze.reset({"rate_limits": {"default_hourly": {"limit": 2, "seconds": 30}}})
+    to_next(braze, 30)
+    first = caller.to("1")
+    assert (first.headers["x-ratelimit-limit"], left(first)) == ("2", 1)
+    reset = int(first.headers["x-ratelimit-reset"])
+    assert reset % 30 == 0
+    assert 20 < reset - braze.clock.now() <= 30
+    assert [caller.to("1").status_code for _ in range(2)] == [201, 429]
+    braze.clock.advance(30)
+    assert left(caller.to("1")) == 1
+
+
+def test_a_window_without_another_limit(braze, caller):
+    braze.reset({"rate_limits": {"users_export_ids": {"seconds": 5}}})
+    to_next(braze, 60)
+    asked = {"external_ids": ["u-1"]}
+    answer = caller.call("users_export_ids", asked)
+    assert answer.headers["x-ratelimit-limit"] == "250"
+    assert int(answer.headers["x-ratelimit-reset"]) - braze.clock.now() <= 5
+    fast = caller.call("users_export_ids", {**asked, "fields_to_export": ["email"]})
+    assert fast.headers["x-ratelimit-limit"] == "40", "the plan's limit is not raised"
+
+
+@pytest.mark.parametrize("wanted", [{"seconds": 0}, {"minutes": 1}, {}, "many", {"seconds": 0.5}])
+def test_windows_that_make_no_sense(braze, wanted):
+    with pytest.raises(ValueError, match=r"rate_limits|many"):
+        braze.reset({"rate_limits": {"default_hourly": wanted}})
+
+
 def test_a_hundred_send_ids_a_day(braze, caller):
     to_next(braze, 86400)
 

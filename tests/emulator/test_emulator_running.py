@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from emulator_support import LIST, Caller
 
 from airflow_provider_braze.emulator import BrazeEmulator
 from airflow_provider_braze.emulator.__main__ import _greeting
-from airflow_provider_braze.emulator.workspace import load_seed
+from airflow_provider_braze.emulator.workspace import _SEED_KEYS, load_seed
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "airflow_provider_braze" / "emulator"
@@ -131,6 +132,43 @@ def test_the_command_line():
         finally:
             process.send_signal(signal.SIGINT)
         assert process.communicate(timeout=10) == ("", "")
+
+
+def test_an_hour_of_seconds_in_a_process_of_its_own(tmp_path):
+    seed = {**SEED, "everyone_is_known": True, "rate_limits": {"default_hourly": {"limit": 1, "seconds": 2}}}
+    (tmp_path / "seed.yaml").write_text(yaml.safe_dump(seed))
+    arguments = ["--port", "0", "--seed", str(tmp_path / "seed.yaml")]
+    command = [sys.executable, "-m", "airflow_provider_braze.emulator", *arguments]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            url = process.stdout.readline().split()[5].removesuffix(".")
+            caller = Caller(url, "it's mine")
+            while (answer := caller.to("1", campaign_id="c")).status_code == 201:
+                pass
+            assert answer.status_code == 429
+            time.sleep(max(0, int(answer.headers["x-ratelimit-reset"]) - time.time()))
+            assert caller.to("1", campaign_id="c").status_code == 201
+        finally:
+            process.send_signal(signal.SIGINT)
+
+
+def test_help_tells_of_the_routes(caller):
+    told = run("-m", "airflow_provider_braze.emulator", "--help").stdout
+    for route, purpose in caller.http.get("/__emulator__/").json()["see"].items():
+        assert route in told
+        assert purpose in told
+    for route in ("POST /__emulator__/figures", "POST /__emulator__/programs", "?summary=1"):
+        assert route in told
+
+
+def test_all_that_the_seed_file_shows_can_be_said():
+    """What stands there as a comment, too."""
+    lines = (PACKAGE / "seed.yaml").read_text().splitlines()
+    shown = [line.removeprefix("# ") for line in lines if re.match(r"# (  .*|[a-z_]+:)$", line)]
+    seed = {**yaml.safe_load("\n".join(lines)), **yaml.safe_load("\n".join(shown))}
+    assert {"rate_limits", "figures"} <= set(yaml.safe_load("\n".join(shown)))
+    assert set(seed) == _SEED_KEYS
+    BrazeEmulator(seed=seed)
 
 
 def test_a_key_with_a_quote_can_be_pasted():

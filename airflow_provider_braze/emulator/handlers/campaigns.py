@@ -11,8 +11,9 @@ from airflow_provider_braze.emulator.dashboard import Program
 from airflow_provider_braze.emulator.handlers.listing import is_asked, page_of, text_of
 from airflow_provider_braze.emulator.journal import iso
 from airflow_provider_braze.emulator.programs import campaign_of
-from airflow_provider_braze.emulator.references import tally_key
 from airflow_provider_braze.emulator.state import State
+
+SENDS_KEPT_SECONDS = 14 * 24 * 3600
 
 
 @serves("campaigns_list")
@@ -89,10 +90,14 @@ def campaign_series(call: Call) -> Answer:
 
 @serves("sends_data_series")
 def send_series(call: Call) -> Answer:
-    """One row per day; zeros for a send id that nobody made. The 14 days of keeping are not emulated."""
-    campaign = campaign_of(call.state, call.query)
-    tally = call.state.journal.tally(tally_key(call.query["send_id"], campaign.id))
-    return call.answer({"message": "success", "data": send_rows(tally, campaign, days_asked(call))})
+    """One row per day; none 14 days after the latest send, nor for an id that nobody made: Braze's way is unknown."""
+    state = call.state
+    campaign = campaign_of(state, call.query)
+    key = state.send_ids.key(call.query["send_id"], campaign.id)
+    tally = state.journal.tally(key) if key is not None else None
+    expired = tally is not None and tally.last is not None and state.clock.now() - tally.last > SENDS_KEPT_SECONDS
+    rows = [] if tally is None or expired else send_rows(tally, campaign, days_asked(call))
+    return call.answer({"message": "success", "data": rows})
 
 
 def days_asked(call: Call) -> list[str]:

@@ -8,7 +8,6 @@ from airflow_provider_braze.emulator.analytics import (
     canvas_totals,
     days_between,
     days_until,
-    entries_on,
     step_messages,
 )
 from airflow_provider_braze.emulator.audience import parse_time
@@ -81,7 +80,7 @@ def canvas_summary(call: Call) -> Answer:
 
 
 def _stats(call: Call, canvas: Canvas, tally: Tally, days: list[str]) -> dict[str, Any]:
-    totals = canvas_totals(sum(entries_on(tally, day) for day in days))
+    totals = canvas_totals(tally, days)
     stats: dict[str, Any] = {"total_stats": totals}
     if is_asked(call, "include_variant_breakdown"):
         stats["variant_stats"] = {_variant_id(canvas): {"name": "Variant 1", **totals}}

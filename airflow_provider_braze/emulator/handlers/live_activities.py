@@ -6,7 +6,7 @@ import secrets
 
 from airflow_provider_braze.emulator.calls import Answer, Call, serves
 from airflow_provider_braze.emulator.contents import of_messages
-from airflow_provider_braze.emulator.handlers.sends import errors_of, notice_of, withheld_by
+from airflow_provider_braze.emulator.handlers.sends import errors_of, notice_of, swallowed_by, withheld_by
 from airflow_provider_braze.emulator.journal import Source
 from airflow_provider_braze.emulator.programs import audiences_of
 from airflow_provider_braze.emulator.sending import Shipment, deliver
@@ -18,14 +18,16 @@ def start_live_activity(call: Call) -> Answer:
     state, body = call.state, call.body
     request = {**body, "audience": body.get("custom_audience")}
     audiences = audiences_of(state, None, request)
-    withheld = withheld_by(call)
+    withheld, swallowed = withheld_by(call), swallowed_by(call)
     notice = notice_of(call, None)
     if notice is not None:
         return call.answer({"message": "success", "notice": notice})
     activity = state.live_activities.start(body["app_id"], body["activity_id"], state.clock.now(), body)
     parts = of_messages({"apple_push": body["notification"]}, None).parts
     source = Source("live_activity", body["activity_id"], f"Live activity {body['activity_id']}", parts)
-    shipment = Shipment(source, request, secrets.token_hex(16), audiences, subscription="all", withheld=withheld)
+    shipment = Shipment(
+        source, request, secrets.token_hex(16), audiences, subscription="all", withheld=withheld, swallowed=swallowed
+    )
     activity.people.update((profile.identity, None) for profile in deliver(state, shipment))
     return call.answer({"message": "success", **errors_of(call, withheld)})
 

@@ -9,7 +9,13 @@ from airflow_provider_braze.emulator.audience import parse_time
 from airflow_provider_braze.emulator.calls import Answer, Call, serves
 from airflow_provider_braze.emulator.channel_rules import missing_variations
 from airflow_provider_braze.emulator.dashboard import Program
-from airflow_provider_braze.emulator.handlers.sends import errors_of, notice_of, send_id_of, withheld_by
+from airflow_provider_braze.emulator.handlers.sends import (
+    errors_of,
+    notice_of,
+    send_id_of,
+    swallowed_by,
+    withheld_by,
+)
 from airflow_provider_braze.emulator.journal import iso
 from airflow_provider_braze.emulator.problems import Problem, Refused
 from airflow_provider_braze.emulator.programs import audiences_of, check_send_id, check_variations, program_of
@@ -33,7 +39,7 @@ def create_schedule(call: Call) -> Answer:
     check_send_id(state, body)
     audiences_of(state, program, body)
     now = state.clock.now()
-    send_id = send_id_of(body)
+    send_id = send_id_of(call)
     scheduled = Scheduled(
         kind=_kind(call),
         program_id=program.id if program is not None else None,
@@ -41,6 +47,7 @@ def create_schedule(call: Call) -> Answer:
         when=read_when(body["schedule"], now, state.workspace.time_zone),
         created=now,
         withheld=withheld_by(call),
+        swallowed=swallowed_by(call),
         blocked=call.fault_of("notice_in_201") is not None,
     )
     state.schedules.add(scheduled)

@@ -9,6 +9,7 @@ from typing import Any
 from airflow_provider_braze.emulator.calls import Answer, Call, json_answer, serves
 from airflow_provider_braze.emulator.firing import shipment_of
 from airflow_provider_braze.emulator.programs import (
+    audiences_of,
     campaign_of,
     check_send_id,
     check_variations,
@@ -26,13 +27,15 @@ def send(call: Call) -> Answer:
     if "messages" in body:
         check_variations(program, body["messages"])
     check_send_id(state, body)
+    audiences_of(state, program, body)
     dispatch_id = secrets.token_hex(16)
     answer: dict[str, Any] = {"dispatch_id": dispatch_id, "message": "success"}
-    send_id = send_id_of(body)
+    send_id = send_id_of(call)
     if send_id is not None:
         answer["send_id"] = send_id
-    withheld = withheld_by(call)
-    shipment = shipment_of(state, program, body, dispatch_id, send_id=send_id, withheld=withheld)
+    withheld, swallowed = withheld_by(call), swallowed_by(call)
+    details = {"send_id": send_id, "withheld": withheld, "swallowed": swallowed}
+    shipment = shipment_of(state, program, body, dispatch_id, **details)
     state.journal.accepted_recipients += len(named_people(body))
     notice = notice_of(call, program.notice if program is not None else None)
     if notice is not None:
@@ -41,11 +44,16 @@ def send(call: Call) -> Answer:
     return call.answer({**answer, **errors_of(call, withheld)})
 
 
-def send_id_of(body: Mapping[str, Any]) -> str | None:
-    """The caller's send id, or the one that Braze gives to a broadcast of a campaign."""
+def send_id_of(call: Call) -> str | None:
+    """The caller's send id, or the one that Braze makes for a broadcast of a campaign; it counts towards no quota."""
+    body = call.body
     if body.get("send_id") is not None:
         return str(body["send_id"])
-    return secrets.token_hex(12) if body.get("campaign_id") is not None and is_broadcast(body) else None
+    if body.get("campaign_id") is None or not is_broadcast(body):
+        return None
+    send_id = secrets.token_hex(12)
+    call.state.send_ids.create(send_id, body["campaign_id"], call.state.clock.now())
+    return send_id
 
 
 def notice_of(call: Call, notice: str | None) -> str | None:
@@ -58,6 +66,12 @@ def withheld_by(call: Call) -> frozenset[int]:
     """The places of the recipients whom the fault keeps from being messaged."""
     fault = call.fault_of("errors_in_201")
     return frozenset(fault["indexes"]) if fault else frozenset()
+
+
+def swallowed_by(call: Call) -> frozenset[str]:
+    """The people whom the fault keeps from being messaged, without a word in the answer."""
+    fault = call.fault_of("swallowed")
+    return frozenset(fault["recipients"]) if fault else frozenset()
 
 
 def errors_of(call: Call, withheld: frozenset[int]) -> dict[str, Any]:

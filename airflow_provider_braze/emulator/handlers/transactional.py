@@ -8,6 +8,7 @@ from typing import Any
 from airflow_provider_braze.emulator.calls import Answer, Call, serves
 from airflow_provider_braze.emulator.dashboard import Campaign
 from airflow_provider_braze.emulator.firing import shipment_of
+from airflow_provider_braze.emulator.handlers.sends import swallowed_by
 from airflow_provider_braze.emulator.problems import NO_CAMPAIGN, Problem, Refused
 from airflow_provider_braze.emulator.references import Sent
 from airflow_provider_braze.emulator.sending import deliver
@@ -60,4 +61,4 @@ def _deliver(call: Call, campaign: Campaign, dispatch_id: str) -> None:
         recipient["send_to_existing_only"] = False
     properties: Any = call.body.get("trigger_properties") or {}
     request = {"recipients": [recipient], "trigger_properties": properties, "recipient_subscription_state": "all"}
-    deliver(call.state, shipment_of(call.state, campaign, request, dispatch_id))
+    deliver(call.state, shipment_of(call.state, campaign, request, dispatch_id, swallowed=swallowed_by(call)))

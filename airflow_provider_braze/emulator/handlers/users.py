@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from math import inf
 from typing import Any
 
 from airflow_provider_braze.emulator.calls import Answer, Call, serves
@@ -22,7 +23,9 @@ def export_users(call: Call) -> Answer:
     """Known are those of the seed, those whom a request created, and those who were messaged."""
     found, invalid = _lookup(call.state, call.body)
     wanted = call.body.get("fields_to_export")
-    users = [_export(call.state, profile, wanted) for profile in found.values()]
+    late = call.fault_of("late_receipts")
+    until = call.state.clock.now() - late["seconds"] if late else inf
+    users = [_export(call.state, profile, wanted, until) for profile in found.values()]
     answer: dict[str, Any] = {"message": "success", "users": users}
     return call.answer({**answer, "invalid_user_ids": invalid} if invalid else answer)
 
@@ -71,8 +74,8 @@ def _known(state: State, recipient: Mapping[str, Any]) -> Profile | None:
     return None
 
 
-def _export(state: State, profile: Profile, wanted: list[str] | None) -> dict[str, Any]:
-    """A field that is null or empty is left out."""
+def _export(state: State, profile: Profile, wanted: list[str] | None, until: float) -> dict[str, Any]:
+    """A field that is null or empty is left out; receipts are told ``until`` then."""
     attributes = dict(profile.attributes)
     own = {name: attributes.pop(name, None) for name in OWN_ATTRIBUTES}
     everything = {
@@ -82,14 +85,14 @@ def _export(state: State, profile: Profile, wanted: list[str] | None) -> dict[st
         "email": profile.email,
         **own,
         "custom_attributes": attributes,
-        "campaigns_received": list(_campaigns(state, profile)),
-        "canvases_received": list(_canvases(state, profile)),
+        "campaigns_received": list(_campaigns(state, profile, until)),
+        "canvases_received": list(_canvases(state, profile, until)),
     }
     return {name: value for name, value in everything.items() if value and (wanted is None or name in wanted)}
 
 
-def _campaigns(state: State, profile: Profile) -> Iterator[dict[str, Any]]:
-    for campaign, at in _received(state, profile, state.workspace.campaigns):
+def _campaigns(state: State, profile: Profile, until: float) -> Iterator[dict[str, Any]]:
+    for campaign, at in _received(state, profile, state.workspace.campaigns, until):
         yield {
             "name": campaign.name,
             "api_campaign_id": campaign.id,
@@ -99,8 +102,8 @@ def _campaigns(state: State, profile: Profile) -> Iterator[dict[str, Any]]:
         }
 
 
-def _canvases(state: State, profile: Profile) -> Iterator[dict[str, Any]]:
-    for canvas, at in _received(state, profile, state.workspace.canvases):
+def _canvases(state: State, profile: Profile, until: float) -> Iterator[dict[str, Any]]:
+    for canvas, at in _received(state, profile, state.workspace.canvases, until):
         yield {
             "name": canvas.name,
             "api_canvas_id": canvas.id,
@@ -110,9 +113,11 @@ def _canvases(state: State, profile: Profile) -> Iterator[dict[str, Any]]:
         }
 
 
-def _received(state: State, profile: Profile, programs: Mapping[str, Program]) -> Iterator[tuple[Program, float]]:
+def _received(
+    state: State, profile: Profile, programs: Mapping[str, Program], until: float
+) -> Iterator[tuple[Program, float]]:
     for program in programs.values():
-        at = state.journal.tally(program.key).latest.get(profile.identity)
+        at = state.journal.tally(program.key).received(profile.identity, until)
         if at is not None:
             yield program, at
 

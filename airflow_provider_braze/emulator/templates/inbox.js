@@ -76,6 +76,7 @@ function chooseKind() {
 
 const asValue = (input) => {
   if (input.dataset.type === "list") return input.value.split(",").map(Number);
+  if (input.dataset.type === "names") return input.value.split(",").map((name) => name.trim()).filter(Boolean);
   const isText = input.dataset.type === "text" || (input.tagName === "SELECT" && Number.isNaN(Number(input.value)));
   return isText ? input.value : Number(input.value);
 };
