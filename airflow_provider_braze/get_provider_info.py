@@ -26,9 +26,22 @@ def get_provider_info() -> dict[str, Any]:
                     "airflow_provider_braze.operators.send",
                     "airflow_provider_braze.operators.schedule",
                     "airflow_provider_braze.operators.live_activity",
+                    "airflow_provider_braze.operators.baseline",
                 ],
             }
         ],
+        "sensors": [
+            {
+                "integration-name": "Braze",
+                "python-modules": [
+                    "airflow_provider_braze.sensors.metrics",
+                    "airflow_provider_braze.sensors.recipients",
+                    "airflow_provider_braze.sensors.broadcasts",
+                    "airflow_provider_braze.sensors.status",
+                ],
+            }
+        ],
+        "triggers": [{"integration-name": "Braze", "python-modules": ["airflow_provider_braze.triggers.conditions"]}],
         "notifications": ["airflow_provider_braze.notifications.braze.BrazeNotifier"],
         "extra-links": ["airflow_provider_braze.links.BrazeDashboardLink"],
         "connection-types": [

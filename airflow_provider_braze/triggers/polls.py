@@ -13,7 +13,7 @@ import math
 import random
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from airflow_provider_braze.api.errors import (
     BrazeConfigurationError,
@@ -22,9 +22,11 @@ from airflow_provider_braze.api.errors import (
     BrazeRateLimitError,
     BrazeUnauthorizedError,
 )
-from airflow_provider_braze.conditions.asking import Asker
 from airflow_provider_braze.conditions.base import Question
 from airflow_provider_braze.hooks.braze import BrazeHook
+
+if TYPE_CHECKING:
+    from airflow_provider_braze.conditions.asking import Asker
 
 JITTER = 0.05
 """Share of an interval by which polls differ, so that they do not go out in step for ever."""
@@ -119,6 +121,8 @@ class Board:
         return await (await self._open()).ask(question, longest_wait)
 
     async def _open(self) -> Asker:
+        from airflow_provider_braze.conditions.asking import Asker
+
         async with self._opening:
             if self._asker is None:
                 hook = BrazeHook(self._conn_id)

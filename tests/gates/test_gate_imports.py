@@ -12,7 +12,10 @@ import pytest
 import airflow_provider_braze
 
 LAYERS = ("hooks", "operators", "sensors", "triggers", "notifications")
-AIRFLOW_ALLOWED = ("airflow.providers.common.compat", "airflow.sdk.bases.operatorlink", "airflow.triggers")
+AIRFLOW_ALLOWED = (
+    *("airflow.providers.common.compat", "airflow.triggers"),
+    *("airflow.sdk.bases.operatorlink", "airflow.sdk.bases.sensor"),
+)
 PROBE = """
 import json, sys
 {before}
@@ -55,6 +58,7 @@ def beside_airflow():
     names = ["airflow_provider_braze", "airflow_provider_braze.delivery.audience", *modules_of(*LAYERS)]
     assert "airflow_provider_braze.operators.send" in names
     assert "airflow_provider_braze.hooks.braze" in names
+    assert "airflow_provider_braze.triggers.conditions" in names
     return imported(names, WITH_AIRFLOW)
 
 
