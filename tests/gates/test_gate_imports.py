@@ -12,10 +12,7 @@ import pytest
 import airflow_provider_braze
 
 LAYERS = ("hooks", "operators", "sensors", "triggers", "notifications")
-AIRFLOW_ALLOWED = (
-    *("airflow.providers.common.compat", "airflow.triggers"),
-    *("airflow.sdk.bases.operatorlink", "airflow.sdk.bases.sensor"),
-)
+AIRFLOW_ALLOWED = ("airflow.providers.common.compat", "airflow.sdk.bases.", "airflow.triggers")
 PROBE = """
 import json, sys
 {before}
