@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_braze.api.client import AsyncBrazeClient, find_endpoint
-from airflow_provider_braze.api.errors import BrazeError, BrazeRateLimitError
+from airflow_provider_braze.api.errors import (
+    BrazeError,
+    BrazeForbiddenError,
+    BrazeRateLimitError,
+    BrazeUnauthorizedError,
+)
 from airflow_provider_braze.api.quota import RateLimit, read_rate_limit
-from airflow_provider_braze.conditions.base import Question
+from airflow_provider_braze.conditions.base import Condition, Question
 from airflow_provider_braze.delivery.pacing import Pacer
 
 HOLD_SECONDS = 30.0
@@ -77,3 +84,19 @@ class Asker:
                 raise answer
             answers.append(answer)
         return answers
+
+
+async def admit(
+    condition: Condition, ask: Callable[[list[Question]], Awaitable[list[dict[str, Any]]]], log: Any
+) -> None:
+    """Find out, before a wait, whether it can end at all.
+
+    :raises BrazeWaitRefusedError: it cannot.
+    """
+    answers: list[dict[str, Any]] = []
+    try:
+        if questions := condition.first_questions():
+            answers = await ask(questions)
+    except (BrazeForbiddenError, BrazeUnauthorizedError) as error:
+        log.warning("Whether this wait can end is not checked, the key may not read the details: %s", error)
+    condition.admit(answers, datetime.now(UTC))

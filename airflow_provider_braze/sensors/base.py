@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-    from airflow_provider_braze.conditions.base import Condition, Question, Verdict
+    from airflow_provider_braze.conditions.base import Condition, Verdict
 
 LONGEST_TURN = 10.0
 """Seconds that a worker waits for the quota, before it asks later."""
@@ -62,6 +62,7 @@ class BrazeSensor(BaseSensorOperator):
         self.braze_conn_id = braze_conn_id
         self.deferrable = deferrable
         self._condition: Condition | None = None
+        self._admitted = False
         self._standing = ""
 
     @cached_property
@@ -94,7 +95,7 @@ class BrazeSensor(BaseSensorOperator):
             try:
                 verdict = self._look(context)
             except LATER as error:
-                self.log.warning("Braze could not be asked, the next time is later: %s", error)
+                self.log.warning("The next time is later: %s", error)
                 return PokeReturnValue(is_done=False)
             self._tell(verdict.text)
             if verdict.state == "failed":
@@ -146,7 +147,7 @@ class BrazeSensor(BaseSensorOperator):
                 raise AirflowSkipException(str(error)) from error
             raise
         except Exception as error:
-            if self.silent_fail:
+            if self.silent_fail and self._condition is not None:
                 self.log.exception("The poke failed.")
                 return None
             if self.never_fail:
@@ -162,7 +163,11 @@ class BrazeSensor(BaseSensorOperator):
             raise AssertionError("a look makes the condition")
         self.defer(
             trigger=BrazeConditionTrigger(
-                braze_conn_id=self.braze_conn_id, condition=condition.as_dict(), poll_interval=self.poke_interval
+                braze_conn_id=self.braze_conn_id,
+                condition=condition.as_dict(),
+                poll_interval=self.poke_interval,
+                admitted=self._admitted,
+                silent_fail=self.silent_fail,
             ),
             method_name="resume",
             timeout=timedelta(seconds=self.timeout),
@@ -170,35 +175,25 @@ class BrazeSensor(BaseSensorOperator):
         raise AssertionError("defer does not return")
 
     def _look(self, context: Context) -> Verdict:
-        now = datetime.now(UTC)
+        from airflow_provider_braze.api.client import run_blocking
+
         if self._condition is None:
             try:
-                condition = self.condition(context)
+                self._condition = self.condition(context)
             except ValueError as error:
                 raise BrazeWaitRefusedError(str(error)) from None
-            condition.admit(self._first_answers(condition), now)
-            self._condition = condition
-        return self._condition.judge(self._ask(self._condition.questions(now)), now)
+        return run_blocking(self._verdict(self._condition))
 
-    def _first_answers(self, condition: Condition) -> list[dict[str, Any]]:
-        from airflow_provider_braze.api.errors import BrazeForbiddenError, BrazeUnauthorizedError
+    async def _verdict(self, condition: Condition) -> Verdict:
+        from airflow_provider_braze.conditions.asking import Asker, admit
 
-        try:
-            return self._ask(condition.first_questions())
-        except (BrazeForbiddenError, BrazeUnauthorizedError) as error:
-            self.log.warning("Whether this wait can end is not checked, the key may not read the details: %s", error)
-            return []
-
-    def _ask(self, questions: list[Question]) -> list[dict[str, Any]]:
-        from airflow_provider_braze.api.client import run_blocking
-        from airflow_provider_braze.conditions.asking import Asker
-
-        async def ask_all() -> list[dict[str, Any]]:
-            async with self.hook.get_async_conn() as client:
-                asker = Asker(client, self.hook.settings.quota_reserve)
-                return await asker.ask_all(questions, LONGEST_TURN)
-
-        return run_blocking(ask_all()) if questions else []
+        async with self.hook.get_async_conn() as client:
+            ask = partial(Asker(client, self.hook.settings.quota_reserve).ask_all, longest_wait=LONGEST_TURN)
+            if not self._admitted:
+                await admit(condition, ask, self.log)
+                self._admitted = True
+            now = datetime.now(UTC)
+            return condition.judge(await ask(condition.questions(now)), now)
 
     def _tell(self, text: str) -> None:
         """Log how things stand, where that changed."""

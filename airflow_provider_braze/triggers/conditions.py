@@ -22,13 +22,25 @@ class BrazeConditionTrigger(BaseTrigger):
     :param braze_conn_id: Airflow connection of type ``braze``.
     :param condition: what :meth:`airflow_provider_braze.conditions.base.Condition.as_dict` gave.
     :param poll_interval: seconds between two questions.
+    :param admitted: whether it is known that the wait can end.
+    :param silent_fail: whether no error ends the wait, as the sensor's ``silent_fail`` says.
     """
 
-    def __init__(self, *, braze_conn_id: str, condition: dict[str, Any], poll_interval: float) -> None:
+    def __init__(
+        self,
+        *,
+        braze_conn_id: str,
+        condition: dict[str, Any],
+        poll_interval: float,
+        admitted: bool = True,
+        silent_fail: bool = False,
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.braze_conn_id = braze_conn_id
         self.condition = condition
         self.poll_interval = poll_interval
+        self.admitted = admitted
+        self.silent_fail = silent_fail
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Give what Airflow stores: plain JSON."""
@@ -37,6 +49,8 @@ class BrazeConditionTrigger(BaseTrigger):
             "braze_conn_id": self.braze_conn_id,
             "condition": self.condition,
             "poll_interval": self.poll_interval,
+            "admitted": self.admitted,
+            "silent_fail": self.silent_fail,
         }
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -53,22 +67,28 @@ class BrazeConditionTrigger(BaseTrigger):
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]
 
     async def _verdict(self) -> Verdict:
+        from airflow_provider_braze.api.errors import BrazeError
+        from airflow_provider_braze.conditions.asking import admit
         from airflow_provider_braze.conditions.errors import LATER
         from airflow_provider_braze.conditions.kinds import condition_from_dict
         from airflow_provider_braze.triggers.polls import Subscriber
 
         condition = condition_from_dict(self.condition)
         subscriber = Subscriber(self.braze_conn_id, self.poll_interval)
+        not_now = (BrazeError,) if self.silent_fail else LATER
         standing = ""
         while True:
             try:
+                if not self.admitted:
+                    await admit(condition, subscriber.next, self.log)
+                    self.admitted = True
                 answers = await subscriber.next(condition.questions(datetime.now(UTC)))
                 verdict = condition.judge(answers, datetime.now(UTC))
                 text = verdict.text
                 if verdict.state != "waiting":
                     return verdict
-            except LATER as error:
-                text = f"Braze could not be asked, the next time is later: {error}"
+            except not_now as error:
+                text = f"The next time is later: {error}"
             if text != standing:
                 self.log.info(text)
                 standing = text
