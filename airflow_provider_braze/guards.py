@@ -122,10 +122,11 @@ def open_ledger(
     delivery_key: str | None,
     on_clear: OnClear,
     doubt_after: float,
+    lasting: bool = False,
 ) -> AbstractContextManager[OpenLedger | None]:
     """Open the ledger that a task is to use: the author's, or Airflow's task state where there is one.
 
-    :param doubt_after: see :class:`~airflow_provider_braze.delivery.ledger.TaskTry`.
+    :param doubt_after: see :class:`~airflow_provider_braze.delivery.ledger.TaskTry`, also for ``lasting``.
     :raises BrazeDeliveryError: there is none, and an earlier try may have messaged people.
     """
     from airflow_provider_braze.delivery.task_state import TaskStateLedger
@@ -141,7 +142,9 @@ def open_ledger(
                 {},
             )
         return nullcontext()
-    task = _this_try(context, delivery_key, forget_on_clear=on_clear == "resend", doubt_after=doubt_after)
+    # What lasts is taken back before it is made anew, so it must not be forgotten here.
+    forget = on_clear == "resend" and not lasting
+    task = _this_try(context, delivery_key, forget_on_clear=forget, doubt_after=doubt_after, lasting=lasting)
     opened = (ledger or TaskStateLedger()).open(task, plan)
     _tell(opened, task)
     return opened
@@ -154,9 +157,10 @@ def earlier_schedules(context: Context, ledger: Ledger | None, *, delivery_key: 
     """
     from airflow_provider_braze.delivery.task_state import TaskStateLedger
 
-    if getattr(context.get("ti"), "try_number", 1) <= 1 or not (ledger or context.get("task_state_store")):
+    is_first = getattr(context.get("ti"), "try_number", 1) <= 1 and delivery_key is None
+    if is_first or not (ledger or context.get("task_state_store")):
         return []
-    return (ledger or TaskStateLedger()).schedule_ids(_this_try(context, delivery_key))
+    return (ledger or TaskStateLedger()).schedule_ids(_this_try(context, delivery_key, lasting=True))
 
 
 def _this_try(context: Context, delivery_key: str | None, **wishes: Any) -> TaskTry:
@@ -179,7 +183,7 @@ def _tell(opened: OpenLedger, task: TaskTry) -> None:
     past = opened.past
     if past.cleared and task.forget_on_clear:
         log.warning("The task was cleared, and on_clear='resend': everybody is sent to again.")
-    elif past.began:
+    elif past.began and not (task.lasting and past.accepted_requests + past.doubtful_requests == 0):
         log.info(
             "The ledger knows this delivery since %s: %s recipients in %s requests are done, %s in doubt.%s",
             past.began,
@@ -188,6 +192,6 @@ def _tell(opened: OpenLedger, task: TaskTry) -> None:
             f"{past.doubtful:,}",
             " It was cleared: only what is left is sent. To send to everybody again on purpose, start a new run of the "
             "DAG, or write on_clear='resend' and clear."
-            if past.cleared
+            if past.cleared and not task.lasting
             else "",
         )

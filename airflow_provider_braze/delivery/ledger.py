@@ -12,11 +12,12 @@ from __future__ import annotations
 import time
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
+    from airflow_provider_braze.delivery.errors import BrazeAudienceError
     from airflow_provider_braze.delivery.outcome import Outcome
     from airflow_provider_braze.delivery.plan import Plan
 from airflow_provider_braze.delivery.request import PlannedRequest
@@ -31,6 +32,8 @@ class TaskTry:
     :param delivery_key: the author's own name of what is sent once; None names the task instance.
     :param forget_on_clear: whether a clear starts a new delivery to everybody (``on_clear="resend"``).
     :param doubt_after: seconds after which an intent of a worker that is not this one can no longer be under way.
+    :param lasting: whether what it makes stays to be changed, as schedules do: then a ``delivery_key`` makes the same
+        task one owner of it in all runs, and another audience or target is no error, see :class:`OpenLedger`.
     :param token: names this try, and no other.
     """
 
@@ -43,12 +46,14 @@ class TaskTry:
     delivery_key: str | None = None
     forget_on_clear: bool = False
     doubt_after: float = 90.0
+    lasting: bool = False
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     @property
     def name(self) -> str:
-        """The task instance, the same on every try."""
-        return "/".join((self.dag_id, self.run_id, self.task_id, str(self.map_index)))
+        """The task instance, the same on every try; in every run where it owns what lasts under a key."""
+        run = "*" if self.lasting and self.delivery_key is not None else self.run_id
+        return "/".join((self.dag_id, run, self.task_id, str(self.map_index)))
 
 
 @dataclass(slots=True)
@@ -57,6 +62,7 @@ class Past:
 
     :param began: when the delivery began, ISO 8601; None where nothing was sent yet.
     :param cleared: whether somebody cleared the task since.
+    :param other_run: whether another run of the task was the last one to open it.
     :param accepted: how many recipients Braze took on.
     :param accepted_requests: in how many requests.
     :param doubtful_requests: how many of its requests are in doubt.
@@ -67,6 +73,7 @@ class Past:
 
     began: str | None = None
     cleared: bool = False
+    other_run: bool = False
     accepted: int = 0
     accepted_requests: int = 0
     doubtful_requests: int = 0
@@ -132,9 +139,15 @@ class Settlement:
 
 
 class OpenLedger(ABC):
-    """One try's view of the ledger; all other tries of the same task are shut out by opening it."""
+    """One try's view of the ledger; all other tries of the same task are shut out by opening it.
+
+    ``note`` is what was kept of a lasting delivery. ``stranger`` is the error for another audience or target than the
+    ledger was begun for; of a lasting delivery it is not raised, since what was made may be taken back and forgotten.
+    """
 
     past: Past
+    note: dict[str, Any] | None = None
+    stranger: BrazeAudienceError | None = None
 
     @abstractmethod
     def write(self, intents: Sequence[Intent], settlements: Sequence[Settlement]) -> list[Claim]:
@@ -142,6 +155,27 @@ class OpenLedger(ABC):
 
         :raises BrazeLedgerError: it cannot be written, or a later try has taken over. None of the intents may be sent.
         """
+
+    def keep_note(self, note: dict[str, Any]) -> None:
+        """Make a note durable, in the place of the one before.
+
+        :raises BrazeLedgerError: it cannot be written, or a later try has taken over.
+        """
+        raise NotImplementedError
+
+    def forget(self, schedule_ids: Collection[str]) -> None:
+        """Free the recipients of requests whose schedules are gone; ``past`` knows them no longer.
+
+        :raises BrazeLedgerError: it cannot be written, or a later try has taken over.
+        """
+        raise NotImplementedError
+
+    def restart(self) -> None:
+        """Begin a new delivery to everybody: nothing of the one before counts, its note and doubts neither.
+
+        :raises BrazeLedgerError: it cannot be written, or a later try has taken over.
+        """
+        raise NotImplementedError
 
     def close(self) -> None:  # noqa: B027 (most have nothing to let go)
         """Let go of connections."""
@@ -171,5 +205,5 @@ class Ledger(ABC):
         """Look up what earlier tries did, and shut them out.
 
         :raises BrazeLedgerError: it cannot be read.
-        :raises BrazeAudienceError: the ledger was begun for another audience.
+        :raises BrazeAudienceError: the ledger was begun for another audience, and not of a lasting delivery.
         """

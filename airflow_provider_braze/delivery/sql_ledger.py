@@ -4,7 +4,8 @@ PostgreSQL in earnest, SQLite to try. Whatever the order of an audience, a ``del
 across tries, runs, backfills, DAGs and workers. Four tables, made on first use, times in epoch seconds:
 
 - ``<prefix>_deliveries``: the keys; ``id`` is a hash of ``delivery_key``;
-- ``<prefix>_tries``: which try of a task may write: the one whose ``token`` it holds;
+- ``<prefix>_tries``: which try of a task may write: the one whose ``token`` it holds; and a ``note`` of what is
+  scheduled, see :mod:`airflow_provider_braze.delivery.schedules`;
 - ``<prefix>_requests``: ``state`` is ``intent``, ``unknown`` (in doubt) or ``accepted``;
 - ``<prefix>_recipients``: who belongs to which request, as a hash. No table names a person.
 
@@ -18,10 +19,11 @@ To forget old deliveries, delete their recipients and their requests by ``delive
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
 _KEPT = {Outcome.ACCEPTED: "accepted", Outcome.UNKNOWN: "unknown"}
 _PREFIX = re.compile(r"[a-z_][a-z0-9_]{0,39}", re.ASCII)
 _ROUNDS = 3
+_TAKEN_OVER = "Another try of this task has taken over, this worker sends nothing more."
 # No identity of a person begins with it.
 _EVERYBODY = "*"
 
@@ -117,6 +120,7 @@ class _OpenSqlLedger(OpenLedger):
         self._key = f"key:{task.delivery_key}" if task.delivery_key is not None else f"task:{task.name}"
         self._names: dict[str, Any] = {"base": _number(self._key), "task": task.name, "token": task.token}
         self.past = Past()
+        self._generation = 0
         try:
             self._store.transact(self._open)
         except BaseException:
@@ -136,8 +140,37 @@ class _OpenSqlLedger(OpenLedger):
             settlements = ()
         claims = self._store.transact(partial(self._write, wishes, settlements)) if wishes or settlements else []
         if claims is None:
-            raise BrazeLedgerError("Another try of this task has taken over, this worker sends nothing more.")
+            raise BrazeLedgerError(_TAKEN_OVER)
         return claims
+
+    def keep_note(self, note: dict[str, Any]) -> None:
+        """Write it beside the token, which it needs."""
+        self._own("keep_note", note=json.dumps(note))
+        self.note = note
+
+    def forget(self, schedule_ids: Collection[str]) -> None:
+        """Delete the requests and their recipients' rows."""
+        rows = [{"schedule_id": schedule_id} for schedule_id in schedule_ids]
+        self._store.transact(partial(self._forget, rows))
+
+    def restart(self) -> None:
+        """Leave the rows of the delivery before behind, under a key of their own."""
+        self._generation += 1
+        self._own("restart", generation=self._generation, target=self._target or "")
+        self.note = self.stranger = None
+        self._store.transact(self._begin)
+
+    def _own(self, name: str, **parameters: Any) -> None:
+        if not self._store.transact(lambda connection: self._run(connection, name, **parameters).rowcount):
+            raise BrazeLedgerError(_TAKEN_OVER)
+
+    def _forget(self, rows: list[dict[str, Any]], connection: Connection) -> None:
+        if self._run(connection, "fence").scalar() != self._task.token:
+            raise BrazeLedgerError(_TAKEN_OVER)
+        if rows:
+            self._run(connection, "forget_recipients", rows)
+            self._run(connection, "forget_requests", rows)
+        self._look_back(connection)
 
     def _write(
         self, wishes: list[_Wish], settlements: Sequence[Settlement], connection: Connection
@@ -153,24 +186,46 @@ class _OpenSqlLedger(OpenLedger):
         self._run(connection, "limits")
         self._store.make_tables(connection)
         task = self._task
-        self._run(connection, "add_try", max_tries=task.max_tries, target=self._target or "")
+        self._run(connection, "add_try", max_tries=task.max_tries, run=task.run_id, target=self._target or "")
         earlier = self._run(connection, "read_try").one()
-        target = self._target or earlier.target
-        changed = earlier.max_tries != task.max_tries
-        # Once true it stays so: the commit of an attempt may have been lost on the way back only.
-        self.past.cleared |= changed
-        generation = task.max_tries if changed and task.forget_on_clear else earlier.generation
-        self._run(connection, "take_over", max_tries=task.max_tries, generation=generation, target=target)
+        target = earlier.target if self._target is None else self._target
+        # Once true they stay so: the commit of an attempt may have been lost on the way back only.
+        self.past.other_run |= earlier.run != task.run_id
+        self.past.cleared |= earlier.run == task.run_id and earlier.max_tries != task.max_tries
+        forgets = earlier.max_tries != task.max_tries and task.forget_on_clear
+        self._generation = task.max_tries if forgets else earlier.generation
+        self.note = json.loads(earlier.note) if earlier.note else None
+        self._begin(connection)
+        # An author's own key means what it says, whatever it was used for before.
+        if task.delivery_key is None and self.past.began and earlier.target != target:
+            self.stranger = BrazeAudienceError(
+                f"An earlier try of this task sent {earlier.target}, it is {target} now: nothing was sent. "
+                "Change it back to go on with the rest; a new run of the DAG sends to everybody."
+            )
+            if not task.lasting:
+                raise self.stranger
+            target = earlier.target
+        known = {"max_tries": task.max_tries, "run": task.run_id, "generation": self._generation}
+        self._run(connection, "take_over", **known, target=target)
+
+    def _begin(self, connection: Connection) -> None:
+        """Go to the delivery of this generation, and look back at what is known of it."""
+        task = self._task
         # Tasks of one run that share a key and are cleared together go on sharing it.
-        suffix = f" cleared:{task.dag_id}/{task.run_id}/{generation}" if generation else ""
+        whose = task.name if task.lasting else f"{task.dag_id}/{task.run_id}"
+        suffix = f" cleared:{whose}/{self._generation}" if self._generation else ""
         self._names["delivery"] = _number(self._key + suffix)
         self._run(connection, "add_delivery", delivery_key=self._key + suffix)
         self._run(connection, "doubt")
+        self._look_back(connection)
+
+    def _look_back(self, connection: Connection) -> None:
         found = self._run(connection, "past").one()
         began = datetime.fromtimestamp(found.began, UTC).isoformat(timespec="seconds") if found.began else None
         self.past = Past(
             began,
             self.past.cleared,
+            self.past.other_run,
             accepted=found.accepted,
             accepted_requests=found.accepted_requests,
             doubtful_requests=found.doubtful_requests,
@@ -178,12 +233,6 @@ class _OpenSqlLedger(OpenLedger):
             schedule_ids=list(self._run(connection, "schedule_ids").scalars()),
             dispatch_ids=list(self._run(connection, "dispatch_ids", most=MOST_IDS).scalars()),
         )
-        # An author's own key means what it says, whatever it was used for before.
-        if task.delivery_key is None and found.began and earlier.target != target:
-            raise BrazeAudienceError(
-                f"An earlier try of this task sent {earlier.target}, it is {target} now: nothing was sent. "
-                "Change it back to go on with the rest; a new run of the DAG sends to everybody."
-            )
 
     def _settle(self, connection: Connection, settlements: Sequence[Settlement]) -> None:
         rows = [

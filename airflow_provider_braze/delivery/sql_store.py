@@ -38,7 +38,7 @@ _TABLES = (
         id BIGINT PRIMARY KEY, delivery_key TEXT NOT NULL, created_at DOUBLE PRECISION NOT NULL)""",
     """CREATE TABLE IF NOT EXISTS {p}_tries (
         delivery BIGINT NOT NULL, task TEXT NOT NULL, token TEXT NOT NULL, max_tries INTEGER NOT NULL,
-        generation INTEGER NOT NULL, target TEXT NOT NULL,
+        run TEXT NOT NULL, generation INTEGER NOT NULL, target TEXT NOT NULL, note TEXT,
         began_at DOUBLE PRECISION NOT NULL, updated_at DOUBLE PRECISION NOT NULL,
         PRIMARY KEY (delivery, task))""",
     """CREATE TABLE IF NOT EXISTS {p}_requests (
@@ -57,12 +57,22 @@ _SQL = {
     "add_delivery": """INSERT INTO {p}_deliveries (id, delivery_key, created_at)
         VALUES (:delivery, :delivery_key, NOW()) ON CONFLICT DO NOTHING""",
     "add_try": """INSERT INTO {p}_tries
-            (delivery, task, token, max_tries, generation, target, began_at, updated_at)
-        VALUES (:base, :task, :token, :max_tries, 0, :target, NOW(), NOW()) ON CONFLICT DO NOTHING""",
-    "read_try": """SELECT max_tries, generation, target FROM {p}_tries
+            (delivery, task, token, max_tries, run, generation, target, began_at, updated_at)
+        VALUES (:base, :task, :token, :max_tries, :run, 0, :target, NOW(), NOW()) ON CONFLICT DO NOTHING""",
+    "read_try": """SELECT max_tries, run, generation, target, note FROM {p}_tries
         WHERE delivery = :base AND task = :task FOR UPDATE""",
-    "take_over": """UPDATE {p}_tries SET token = :token, max_tries = :max_tries, generation = :generation,
+    "take_over": """UPDATE {p}_tries SET token = :token, max_tries = :max_tries, run = :run, generation = :generation,
         target = :target, updated_at = NOW() WHERE delivery = :base AND task = :task""",
+    "keep_note": """UPDATE {p}_tries SET note = :note, updated_at = NOW()
+        WHERE delivery = :base AND task = :task AND token = :token""",
+    "restart": """UPDATE {p}_tries SET generation = :generation, target = :target, note = NULL,
+        updated_at = NOW()
+        WHERE delivery = :base AND task = :task AND token = :token""",
+    "forget_recipients": """DELETE FROM {p}_recipients WHERE delivery = :delivery AND request IN (
+        SELECT id FROM {p}_requests WHERE delivery = :delivery AND task = :task
+        AND schedule_id IN (SELECT given.schedule_id FROM GIVEN(schedule_id text)))""",
+    "forget_requests": """DELETE FROM {p}_requests WHERE delivery = :delivery AND task = :task
+        AND schedule_id IN (SELECT given.schedule_id FROM GIVEN(schedule_id text))""",
     "doubt": """UPDATE {p}_requests SET state = 'unknown'
         WHERE delivery = :delivery AND task = :task AND state = 'intent' AND token <> :token""",
     "past": """SELECT MIN(first_intent_at) AS began,

@@ -1,21 +1,22 @@
 """TaskStateLedger: a delivery remembered in Airflow's own task state (Airflow 3.3 and newer).
 
-One task instance wide: retries, deferrals and clears of a task see it, other runs do not. Two kinds of keys:
+One task instance wide: retries, deferrals and clears of a task see it, other runs do not. Three kinds of keys:
 
 - ``braze/delivery``: when it began, and for what;
 - ``braze/delivery/<generation>/<n>``: 200 requests each: ``s`` one letter per request (``?`` intent, ``u`` in doubt,
   ``a`` accepted, ``.`` free), ``d`` eight digits of the digest of its recipients, ``t`` when the first intent of those
   in doubt was written, ``l`` the latest time known of them, ``i`` schedule or dispatch ids, ``f`` how many recipients
-  Braze refused by name.
+  Braze refused by name;
+- ``braze/delivery/<generation>/note``: what is scheduled, see :mod:`airflow_provider_braze.delivery.schedules`.
 
-It knows requests by their place. A try whose audience differs in a request that was begun is stopped; what comes after
-those may differ.
+It knows requests by their place. A try whose audience differs in a request that was begun is stopped, or told so where
+it scheduled them; what comes after those may differ.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -103,7 +104,10 @@ class _OpenTaskState(OpenLedger):
     def __init__(self, task: TaskTry, plan: Plan) -> None:
         self._store, self._plan = task.store, plan
         self._doubt_after = task.doubt_after
+        self._lasting = task.lasting
         self._states = bytearray([_FREE]) * len(plan)
+        # What was begun for other recipients keeps their digest until it is forgotten.
+        self._digests: dict[int, str] = {}
         self._since: dict[int, float] = {}
         self._latest: dict[int, float] = {}
         self._taken: set[int] = set()
@@ -119,7 +123,8 @@ class _OpenTaskState(OpenLedger):
         if cleared:
             write(self._store, HEAD, self._head)
         self._load()
-        if self._head["for"] != plan.target:
+        self.note = read(self._store, self._note_key()) if self._begun and task.lasting else None
+        if self._head["for"] != plan.target and self.stranger is None:
             self._head |= {"for": plan.target, "began": None}
         self.past = self._past(cleared)
 
@@ -131,10 +136,42 @@ class _OpenTaskState(OpenLedger):
         if dirty and not self._head["began"]:
             self._head["began"] = datetime.now(UTC).isoformat(timespec="seconds")
             write(self._store, HEAD, self._head)
-        # In their order, so that reading may stop at the first key that is not there.
-        for number in sorted({place // REQUESTS_A_KEY for place in dirty}):
-            write(self._store, self._key(number), self._value(number))
+        self._write_places(dirty)
         return claims
+
+    def keep_note(self, note: dict[str, Any]) -> None:
+        """Write the key of the note, and the head where there is none yet, without which nothing is read."""
+        if not self._head["began"]:
+            self._head |= {"began": datetime.now(UTC).isoformat(timespec="seconds"), "for": self._plan.target}
+            write(self._store, HEAD, self._head)
+        write(self._store, self._note_key(), note)
+        self.note = note
+
+    def forget(self, schedule_ids: Collection[str]) -> None:
+        """Free their places."""
+        gone = set(schedule_ids)
+        places = {place for place, known in self._ids.items() if known in gone}
+        for place in places:
+            self._states[place] = _FREE
+            for kept in (self._ids, self._refused, self._digests):
+                kept.pop(place, None)
+        self._write_places(places)
+        self.past = self._past(self.past.cleared)
+
+    def restart(self) -> None:
+        """Leave the keys of the delivery before behind."""
+        self._head |= {"generation": self._head["generation"] + 1, "for": self._plan.target, "began": None}
+        write(self._store, HEAD, self._head)
+        self._states = bytearray([_FREE]) * len(self._plan)
+        for kept in (self._digests, self._since, self._latest, self._ids, self._refused):
+            kept.clear()
+        self.note = self.stranger = None
+        self.past = self._past(self.past.cleared)
+
+    def _write_places(self, places: Collection[int]) -> None:
+        # In their order, so that reading may stop at the first key that is not there.
+        for number in sorted({place // REQUESTS_A_KEY for place in places}):
+            write(self._store, self._key(number), self._value(number))
 
     def _settle(self, settlement: Settlement) -> int:
         place: int = settlement.ticket
@@ -170,6 +207,7 @@ class _OpenTaskState(OpenLedger):
                 return Claim(doubt=people, since=self._since[place], left_by=left_by)
             self._taken.add(place)
         self._states[place], self._latest[place] = _INTENT, time.time()
+        self._digests[place] = self._digest(place)
         since = self._since.setdefault(place, self._latest[place])
         return Claim(ticket=place, free=people, since=since, took_doubt=place in self._taken)
 
@@ -180,8 +218,10 @@ class _OpenTaskState(OpenLedger):
             states = value["s"].encode()
             for offset, state in enumerate(states):
                 if state != _FREE:
-                    self._check(first + offset, value["d"][8 * offset : 8 * offset + 8])
-            states = states[: len(self._states) - first]
+                    self._digests[first + offset] = value["d"][8 * offset : 8 * offset + 8]
+                    self._check(first + offset)
+            if not self._lasting:
+                states = states[: len(self._states) - first]
             self._states[first : first + len(states)] = states
             self._since |= {int(place): since for place, since in value["t"].items()}
             self._latest |= {int(place): latest for place, latest in value.get("l", {}).items()}
@@ -189,19 +229,25 @@ class _OpenTaskState(OpenLedger):
             self._refused |= {int(place): refused for place, refused in value["f"].items()}
             number += 1
 
-    def _check(self, place: int, digest: str) -> None:
-        if self._plan.target != self._head["for"]:
-            raise BrazeAudienceError(
-                f"An earlier try of this task sent {self._head['for']}, it is {self._plan.target} now: nothing was "
+    def _check(self, place: int) -> None:
+        known = self._head["for"]
+        if self._plan.target != known:
+            error = BrazeAudienceError(
+                f"An earlier try of this task sent {known}, it is {self._plan.target} now: nothing was "
                 "sent. Change it back to go on with the rest; a new run of the DAG sends to everybody."
             )
-        if self._digest(place) != digest:
-            raise BrazeAudienceError(
+        elif self._digest(place) != self._digests[place]:
+            error = BrazeAudienceError(
                 f"The audience is another one than in the try before: request {place + 1:,} would go to other people, "
                 "so that it is not known who was messaged. Nothing was sent now. Give the same recipients in the same "
                 "order on every try (ORDER BY, a table that does not change), or use ledger=SqlLedger(conn_id), which "
                 "knows recipients one by one. A new run of the DAG sends to everybody again."
             )
+        else:
+            return
+        if not self._lasting:
+            raise error
+        self.stranger = self.stranger or error
 
     def _past(self, cleared: bool) -> Past:
         doubts = [place for place, state in enumerate(self._states) if state in (_INTENT, _DOUBT)]
@@ -211,10 +257,10 @@ class _OpenTaskState(OpenLedger):
         return Past(
             began=self._head["began"],
             cleared=cleared,
-            accepted=sum(self._plan.recipients(place) - self._refused.get(place, 0) for place in done),
+            accepted=sum(self._people(place) - self._refused.get(place, 0) for place in done),
             accepted_requests=len(done),
             doubtful_requests=len(doubts),
-            doubtful=sum(map(self._plan.recipients, doubts)),
+            doubtful=sum(map(self._people, doubts)),
             schedule_ids=known if scheduled else [],
             dispatch_ids=[] if scheduled else known,
         )
@@ -223,15 +269,21 @@ class _OpenTaskState(OpenLedger):
         digest = self._plan.digest(place)
         return "" if digest is None else f"{digest >> 32:08x}"
 
+    def _people(self, place: int) -> int:
+        return self._plan.recipients(place) if place < len(self._plan) else 0
+
     def _key(self, number: int) -> str:
         return f"{HEAD}/{self._head['generation']}/{number}"
+
+    def _note_key(self) -> str:
+        return f"{HEAD}/{self._head['generation']}/note"
 
     def _value(self, number: int) -> dict[str, Any]:
         places = range(number * REQUESTS_A_KEY, min((number + 1) * REQUESTS_A_KEY, len(self._states)))
         free = "-" * 8
         return {
             "s": self._states[places.start : places.stop].decode(),
-            "d": "".join(self._digest(place) if self._states[place] != _FREE else free for place in places),
+            "d": "".join(self._digests[place] if self._states[place] != _FREE else free for place in places),
             "t": {str(place): since for place, since in self._since.items() if place in places},
             "l": {str(place): latest for place, latest in self._latest.items() if place in places},
             "i": {str(place): self._ids[place] for place in places if place in self._ids},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow_provider_braze import guards
 from airflow_provider_braze.api.errors import BrazeError
@@ -15,10 +15,12 @@ from airflow_provider_braze.operators.base import GuardedOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+    from airflow.triggers.base import BaseTrigger
 
     from airflow_provider_braze.delivery.engine import Delivery
     from airflow_provider_braze.delivery.errors import DeliveryPausedError
     from airflow_provider_braze.delivery.ledger import Ledger, OpenLedger
+    from airflow_provider_braze.delivery.pacing import Pacer
     from airflow_provider_braze.delivery.plan import Plan
 
 
@@ -49,6 +51,8 @@ class BrazeDeliveryOperator(GuardedOperator):
 
     template_fields: Sequence[str] = (*GuardedOperator.template_fields, "delivery_key")
     operator_extra_links = (BrazeDashboardLink(),)
+    lasting: ClassVar[bool] = False
+    """Whether what it makes stays to be changed; see :class:`~airflow_provider_braze.delivery.ledger.TaskTry`."""
 
     def __init__(
         self,
@@ -126,7 +130,7 @@ class BrazeDeliveryOperator(GuardedOperator):
                 with opened as ledger:
                     return self._deliver(plan, ledger, context)
             except DeliveryPausedError as paused:
-                self._defer(paused)
+                self._defer(paused, context)
 
     def open_ledger(self, plan: Plan, context: Context) -> AbstractContextManager[OpenLedger | None]:
         """Open what remembers this delivery."""
@@ -140,6 +144,7 @@ class BrazeDeliveryOperator(GuardedOperator):
             delivery_key=self.delivery_key,
             on_clear=self.on_clear,
             doubt_after=intent_seconds(timeout) + timeout + 30,
+            lasting=self.lasting,
         )
 
     def policy(self, ledger: OpenLedger | None) -> Policy:  # noqa: ARG002 (children decide by it)
@@ -156,18 +161,12 @@ class BrazeDeliveryOperator(GuardedOperator):
         from airflow_provider_braze import stats
         from airflow_provider_braze.delivery.engine import Delivery, deliver
         from airflow_provider_braze.delivery.errors import BrazeDeliveryError, DeliveryPausedError
-        from airflow_provider_braze.delivery.pacing import Pacer
         from airflow_provider_braze.delivery.progress import ProgressLog
 
-        settings, client = self.hook.settings, self.hook.get_async_conn()
-        pacer = Pacer(
-            reserve=settings.quota_reserve,
-            max_per_second=settings.max_requests_per_second,
-            share=self.quota_share(),
-            lanes=settings.lanes,
-        )
+        client = self.hook.get_async_conn()
+        progress = ProgressLog(self.log)
         delivery = Delivery(
-            plan, client, ledger=ledger, pacer=pacer, policy=self.policy(ledger), progress=ProgressLog(self.log)
+            plan, client, ledger=ledger, pacer=self.make_pacer(), policy=self.policy(ledger), progress=progress
         )
         self._delivery = delivery
         if self._killed:
@@ -196,13 +195,29 @@ class BrazeDeliveryOperator(GuardedOperator):
         """Give the share of the quota that this task may take, 1 for all of it."""
         return 1.0
 
-    def _defer(self, paused: DeliveryPausedError) -> NoReturn:
-        from airflow.providers.standard.triggers.temporal import DateTimeTrigger
+    def make_pacer(self) -> Pacer:
+        """Make what says when requests may go, as the connection wishes."""
+        from airflow_provider_braze.delivery.pacing import Pacer
 
+        settings = self.hook.settings
+        return Pacer(
+            reserve=settings.quota_reserve,
+            max_per_second=settings.max_requests_per_second,
+            share=self.quota_share(),
+            lanes=settings.lanes,
+        )
+
+    def _defer(self, paused: DeliveryPausedError, context: Context) -> NoReturn:
         moment = datetime.now(UTC) + timedelta(seconds=paused.resume_after)
         self.log.info("%s The task goes on at %s UTC and frees its worker until then.", paused, f"{moment:%H:%M:%S}")
-        self.defer(trigger=DateTimeTrigger(moment=moment), method_name="resume")
+        self.defer(trigger=self.wait_until(moment, paused.report, context), method_name="resume")
         raise AssertionError("defer does not return")
+
+    def wait_until(self, moment: datetime, report: Mapping[str, Any], context: Context) -> BaseTrigger:  # noqa: ARG002
+        """Give the trigger for a pause."""
+        from airflow.providers.standard.triggers.temporal import DateTimeTrigger
+
+        return DateTimeTrigger(moment=moment)
 
     def on_kill(self) -> None:
         """Begin no further request: a person stopped the task."""

@@ -9,35 +9,39 @@ from typing import Any
 from airflow_provider_braze.operators.addressed import CampaignOperator, CanvasOperator, MessagesOperator
 from airflow_provider_braze.operators.base import BrazeCallOperator, GuardedCall
 from airflow_provider_braze.operators.scheduled import ByScheduleId, OfCampaign, OfCanvas, Scheduled
+from airflow_provider_braze.operators.scheduling import Scheduling
 
 
-class BrazeScheduleCampaignOperator(Scheduled, CampaignOperator):
+class BrazeScheduleCampaignOperator(Scheduling, CampaignOperator):
     """Schedule an API-triggered campaign for recipients of any number; returns the report with all ``schedule_ids``.
 
     Rules: https://www.braze.com/docs/api/endpoints/messaging/schedule_messages/post_schedule_triggered_campaigns/.
-    The key needs the permission ``campaigns.trigger.schedule.create``.
+    The key needs the permission ``campaigns.trigger.schedule.create``; to change what an earlier try scheduled also
+    ``campaigns.trigger.schedule.update`` and ``campaigns.trigger.schedule.delete``.
     """
 
     endpoint = "campaigns_trigger_schedule_create"
     template_fields: Sequence[str] = (*CampaignOperator.template_fields, "schedule")
 
 
-class BrazeScheduleCanvasOperator(Scheduled, CanvasOperator):
+class BrazeScheduleCanvasOperator(Scheduling, CanvasOperator):
     """Schedule a Canvas entry for recipients of any number; returns the report with all ``schedule_ids``.
 
     Rules: https://www.braze.com/docs/api/endpoints/messaging/schedule_messages/post_schedule_triggered_canvases/.
-    The key needs the permission ``canvas.trigger.schedule.create``.
+    The key needs the permission ``canvas.trigger.schedule.create``; to change what an earlier try scheduled also
+    ``canvas.trigger.schedule.update`` and ``canvas.trigger.schedule.delete``.
     """
 
     endpoint = "canvas_trigger_schedule_create"
     template_fields: Sequence[str] = (*CanvasOperator.template_fields, "schedule")
 
 
-class BrazeScheduleMessagesOperator(Scheduled, MessagesOperator):
+class BrazeScheduleMessagesOperator(Scheduling, MessagesOperator):
     """Schedule messages whose content comes with the call; returns the report with all ``schedule_ids``.
 
     Rules: https://www.braze.com/docs/api/endpoints/messaging/schedule_messages/post_schedule_messages/.
-    The key needs the permission ``messages.schedule.create``.
+    The key needs the permission ``messages.schedule.create``; to change what an earlier try scheduled also
+    ``messages.schedule.update`` and ``messages.schedule.delete``.
 
     :param override_messaging_limits: whether the workspace's frequency caps do not apply.
     """

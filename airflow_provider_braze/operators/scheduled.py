@@ -29,12 +29,6 @@ class Scheduled(BrazeBaseOperator):
         super().__init__(**{"multiple_outputs": True} | kwargs)
         self.schedule = schedule
 
-    def keep_known(self, report: Mapping[str, Any], context: Context) -> None:
-        """Keep the ids of the schedules that a delivery made before it failed, so that they can be deleted."""
-        if instance := context.get("ti"):
-            instance.xcom_push(key="schedule_ids", value=report["schedule_ids"])
-        self.log.warning("Schedules made before it failed, also in .output['schedule_ids']: %s", report["schedule_ids"])
-
     @property
     def payload(self) -> dict[str, Any]:
         """The fields that were given, the schedule as Braze's object."""

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,6 +58,23 @@ class _OpenDeadly(OpenLedger):
     @property
     def past(self):  # type: ignore[override]
         return self._inner.past
+
+    @property
+    def note(self):  # type: ignore[override]
+        return self._inner.note
+
+    @property
+    def stranger(self):  # type: ignore[override]
+        return self._inner.stranger
+
+    def keep_note(self, note: dict) -> None:
+        self._inner.keep_note(note)
+
+    def forget(self, schedule_ids: Collection[str]) -> None:
+        self._inner.forget(schedule_ids)
+
+    def restart(self) -> None:
+        self._inner.restart()
 
     def close(self) -> None:
         self._inner.close()

@@ -1,0 +1,116 @@
+"""Changes and deletes many schedules, several at a time.
+
+Both may be repeated: what was lost on the way is asked for again, until Braze says that it is done, or that there is
+no such schedule. The first call goes alone: what is wrong for all of them shows on one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_braze.api.client import AsyncBrazeClient, encode, find_endpoint, run_blocking, validate
+from airflow_provider_braze.api.errors import BrazeError, BrazePausedError, BrazeResponseError
+from airflow_provider_braze.delivery.outcome import Outcome
+from airflow_provider_braze.delivery.pacing import Pacer
+from airflow_provider_braze.delivery.sender import MOST_TRIES, NOT_BEGUN, Sender, Stop
+
+AT_A_TIME = 200
+
+
+@dataclass(slots=True)
+class Called:
+    """What became of some schedules.
+
+    :param done: ids that Braze changed or deleted.
+    :param gone: ids that Braze did not know (any more), before anything was due.
+    :param late: ids that it is too late for: their messages may have gone out.
+    :param errors: one for each of all others.
+    """
+
+    done: list[str] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list)
+    late: list[str] = field(default_factory=list)
+    errors: list[BrazeError] = field(default_factory=list)
+
+    def raise_first(self) -> None:
+        """Raise the first error, if there is one."""
+        if self.errors:
+            raise self.errors[0]
+
+
+class ScheduleCalls:
+    """The way to Braze for changes of schedules.
+
+    :param connect: makes a client.
+    :param make_pacer: makes what says when requests may go.
+    """
+
+    def __init__(self, connect: Callable[[], AsyncBrazeClient], make_pacer: Callable[[], Pacer]) -> None:
+        self._connect, self._make_pacer = connect, make_pacer
+
+    def each(
+        self, endpoint: str, fields: Mapping[str, Any], schedule_ids: Sequence[str], due: float
+    ) -> Iterator[Called]:
+        """Call an endpoint for each schedule, a portion at a time; the caller takes note of each portion.
+
+        :param fields: of the body, beside ``schedule_id``.
+        :param due: epoch seconds from when on nothing is called any more, and a refusal no longer means that nobody
+            was messaged.
+        """
+        pacer = self._make_pacer()
+        for portion in (schedule_ids[:1], *_portions(schedule_ids[1:])):
+            if portion:
+                yield run_blocking(self._call_all(endpoint, fields, portion, due, pacer))
+
+    async def _call_all(
+        self, endpoint: str, fields: Mapping[str, Any], schedule_ids: Sequence[str], due: float, pacer: Pacer
+    ) -> Called:
+        called = Called()
+        row = find_endpoint(endpoint)
+        async with self._connect() as client:
+            sender, lanes = Sender(client, row, pacer, Stop()), asyncio.Semaphore(client.lanes)
+
+            async def one(schedule_id: str) -> None:
+                async with lanes:
+                    content = encode(row, validate(row, {**fields, "schedule_id": schedule_id}))
+                    found = await _call(sender, content, due)
+                if isinstance(found, BrazeError):
+                    called.errors.append(found)
+                else:
+                    getattr(called, found).append(schedule_id)
+
+            async with asyncio.TaskGroup() as group:
+                for schedule_id in schedule_ids:
+                    group.create_task(one(schedule_id))
+        return called
+
+
+def _portions(schedule_ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(schedule_ids), AT_A_TIME):
+        yield schedule_ids[start : start + AT_A_TIME]
+
+
+async def _call(sender: Sender, content: bytes, due: float) -> str | BrazeError:
+    """Call once, and again where the answer was lost; give a field of :class:`Called`, or the error."""
+    sent = NOT_BEGUN
+    for _ in range(MOST_TRIES):
+        sent = await sender.send(content, until=time.monotonic() + due - time.time())
+        if sent.outcome is not Outcome.UNKNOWN:
+            break
+    error = sent.error
+    if sent is NOT_BEGUN:
+        return "late"
+    if error is None or isinstance(error, BrazePausedError):
+        return "done"
+    if is_refusal(error):
+        return "gone" if time.time() < due else "late"
+    return error
+
+
+def is_refusal(error: BrazeError) -> bool:
+    """Tell whether Braze says that there is no such schedule, or none that waits."""
+    return isinstance(error, BrazeResponseError) and error.status in (400, 404) and error.readable

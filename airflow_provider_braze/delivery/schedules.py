@@ -1,0 +1,288 @@
+"""Schedules as resources: what an earlier try or run scheduled becomes what is wanted now.
+
+Beside the requests, the ledger keeps a note of what they scheduled. A try that finds schedules compares:
+
+===========================================  ==========================================================================
+what differs                                 what is done
+===========================================  ==========================================================================
+nothing                                      nothing; after a clear, or in another run, Braze is asked for each of them
+                                             by an update that changes nothing
+the time, or the ``messages``                all are updated
+anything else, or a hold was broken          all are deleted, forgotten, and made anew: recipients and values of a
+                                             schedule cannot be changed
+===========================================  ==========================================================================
+
+What turns out to be gone is forgotten and made anew. Nothing is touched once the first message may have gone out. The
+note says what is under way before it begins, so that a try which ends at any instant is gone on from by the next one.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow_provider_braze.api.errors import BrazeError, BrazeForbiddenError, BrazeUnauthorizedError
+from airflow_provider_braze.delivery.errors import BrazeDeliveryError, BrazeResumableError
+from airflow_provider_braze.delivery.moments import first_moment, same_time
+from airflow_provider_braze.delivery.schedule_calls import Called, ScheduleCalls
+
+if TYPE_CHECKING:
+    from airflow_provider_braze.delivery.ledger import OpenLedger
+    from airflow_provider_braze.delivery.plan import Plan
+
+# Close to their time Braze changes and deletes schedules at its best effort only.
+NEAR = 60.0
+_PEOPLE = ("recipients", "external_user_ids", "user_aliases")
+_PROGRAMS = ("campaign_id", "canvas_id")
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What is scheduled.
+
+    :param connection: over which it was made.
+    :param endpoint: that made it.
+    :param program: the campaign's or Canvas's field, which changing and deleting need.
+    :param schedules: Braze's schedule object; several while it is being changed, since any of them may count.
+    :param messages: digest of ``messages``; empty while they are being changed.
+    :param rest: digest of all else, the recipients among it, in any order.
+    :param holding: whether the task waits deferred, and whoever ends that wishes the schedules away.
+    :param leaving: whether they are being deleted.
+    """
+
+    connection: str
+    endpoint: str
+    program: dict[str, str]
+    schedules: list[dict[str, Any]]
+    messages: str
+    rest: str
+    holding: bool = False
+    leaving: bool = False
+
+    @property
+    def due(self) -> float:
+        """From when on it is too late to change anything, in epoch seconds."""
+        return first_moment(self.schedules) - NEAR
+
+    def call(self, verb: str) -> tuple[str, dict[str, str]]:
+        """Give the endpoint that updates or deletes it, with the field that says whose it is."""
+        return self.endpoint.replace("_create", f"_{verb}"), self.program
+
+
+def read_note(kept: Mapping[str, Any] | None) -> Note | None:
+    """Read what :meth:`OpenLedger.keep_note` kept."""
+    return None if kept is None else Note(**kept)
+
+
+def note_of(plan: Plan, connection: str) -> Note:
+    """Describe what a plan schedules."""
+    shared: dict[str, Any] = {}
+    total = 0
+    for request in plan:
+        shared = json.loads(request.body)
+        for name in _PEOPLE:
+            # A sum, since databases give rows in any order.
+            total += sum(_number([name, person]) for person in shared.pop(name, None) or ())
+    schedule, messages = shared.pop("schedule", None), shared.pop("messages", None)
+    endpoint = plan.endpoint.name
+    program = {name: shared[name] for name in _PROGRAMS if name in shared and not endpoint.startswith("messages")}
+    rest = _number([endpoint, shared, str(total % (1 << 128))])
+    digest = "" if messages is None else f"{_number(messages):032x}"
+    return Note(connection, endpoint, program, [schedule] if schedule else [], digest, f"{rest:032x}")
+
+
+def _number(value: Any) -> int:
+    text = json.dumps(value, sort_keys=True).encode()
+    return int.from_bytes(blake2b(text, digest_size=16).digest(), "big")
+
+
+@dataclass(slots=True)
+class Changes:
+    """How many schedules of earlier tries were updated, and how many deleted."""
+
+    updated: int = 0
+    deleted: int = 0
+
+
+def bring_about(
+    plan: Plan, ledger: OpenLedger, calls: ScheduleCalls, connection: str, *, on_unknown: str, anew: bool, resumed: bool
+) -> Changes:
+    """Make of what an earlier try scheduled what is wanted now; what is new is left to the delivery.
+
+    :param connection: over which the calls go.
+    :param anew: whether a person wishes that all is scheduled anew.
+    :param resumed: whether this try itself goes on after a deferral.
+    :raises BrazeDeliveryError: it is too late to change it.
+    :raises BrazeResumableError: not all of it could be changed; another try goes on.
+    :raises BrazeAudienceError: whom the schedules are for cannot be known.
+    """
+    return _Change(plan, ledger, calls, note_of(plan, connection)).run(on_unknown, anew, resumed)
+
+
+def keep_holding(ledger: OpenLedger) -> None:
+    """Note that the task is about to defer."""
+    if ledger.note is not None:
+        ledger.keep_note(asdict(replace(Note(**ledger.note), holding=True)))
+
+
+class _Change:
+    def __init__(self, plan: Plan, ledger: OpenLedger, calls: ScheduleCalls, wanted: Note) -> None:
+        self._plan, self._ledger, self._calls, self._wanted = plan, ledger, calls, wanted
+        self._changes = Changes()
+        self._known = ledger.past.schedule_ids
+
+    def run(self, on_unknown: str, anew: bool, resumed: bool) -> Changes:
+        """Decide, then do."""
+        past, note, wanted = self._ledger.past, read_note(self._ledger.note), self._wanted
+        if anew and (self._known or past.doubtful_requests):
+            self._start_anew(note)
+        elif past.doubtful_requests and on_unknown == "fail":
+            # The delivery stops at the doubt, before it sends anything.
+            return self._changes
+        elif note is None and (self._ledger.stranger or self._known):
+            raise self._ledger.stranger or self._trouble("The ledger lost its note of what they are: look into Braze.")
+        elif note is not None and self._known:
+            self._settle(note, on_unknown, resumed)
+        elif self._ledger.stranger:
+            self._start_over(on_unknown)
+        if self._ledger.note != asdict(wanted):
+            self._ledger.keep_note(asdict(wanted))
+        return self._changes
+
+    def _settle(self, note: Note, on_unknown: str, resumed: bool) -> None:
+        wanted = self._wanted
+        stranger, past = self._ledger.stranger, self._ledger.past
+        broken = note.holding and not resumed
+        changed = note.messages != wanted.messages or not _same(note, wanted)
+        replaced = bool(stranger) or broken or note.leaving or note.rest != wanted.rest
+        # Were it due while it is changed, nobody could tell which of them went out how.
+        replaced |= changed and time.time() >= wanted.due
+        if replaced or changed:
+            self._check(note)
+        if replaced:
+            if stranger and past.doubtful_requests and on_unknown != "resend":
+                raise stranger
+            log.info("%s: all %s are deleted and made anew.", _why(note, broken), self._count())
+            self._delete(note)
+            if stranger:
+                self._start_over(on_unknown)
+        elif changed:
+            self._update(note)
+        elif (past.cleared or past.other_run) and time.time() < note.due:
+            self._look_after(note)
+        else:
+            log.info("%s are in the ledger as they are wanted: nothing changes.", self._count())
+
+    def _start_anew(self, note: Note | None) -> None:
+        """Schedule to everybody again, as a person wished; what has not gone out yet is taken back."""
+        if note is not None and self._known and time.time() < note.due:
+            log.warning("The task was cleared, and on_clear='resend': %s are deleted and made anew.", self._count())
+            self._delete(note)
+        else:
+            log.warning("The task was cleared, and on_clear='resend': everybody is scheduled to again.")
+        self._ledger.restart()
+
+    def _start_over(self, on_unknown: str) -> None:
+        if self._ledger.stranger and self._ledger.past.doubtful_requests and on_unknown != "resend":
+            raise self._ledger.stranger
+        self._ledger.restart()
+
+    def _check(self, note: Note) -> None:
+        """Refuse what cannot be changed, before anything is."""
+        if note.connection != self._wanted.connection:
+            raise self._trouble(
+                f"They were made over connection {note.connection!r}, this is {self._wanted.connection!r}, which may "
+                "lead to another workspace. Nothing was changed: change braze_conn_id back, or delete them there."
+            )
+        if self._ledger.past.accepted_requests > len(self._known):
+            raise self._trouble("Braze gave no id for some of them, so that they cannot be changed: look into Braze.")
+        if time.time() >= note.due:
+            self._too_late(note)
+
+    def _delete(self, note: Note) -> None:
+        note = replace(note, leaving=True)
+        self._ledger.keep_note(asdict(note))
+        endpoint, fields = note.call("delete")
+        for called in self._calls.each(endpoint, fields, list(self._known), note.due):
+            self._changes.deleted += len(called.done)
+            self._ledger.forget(called.done + called.gone)
+            self._go_on(called, note)
+
+    def _update(self, note: Note) -> None:
+        wanted = self._wanted
+        endpoint, fields = note.call("update")
+        content: dict[str, Any] = {**fields, "schedule": wanted.schedules[0]}
+        if note.messages != wanted.messages:
+            content["messages"] = self._plan.payload["messages"]
+        unsure = replace(wanted, schedules=note.schedules + wanted.schedules, messages="")
+        log.info("The time or the content differs: %s are updated.", self._count())
+        self._ledger.keep_note(asdict(unsure))
+        for called in self._calls.each(endpoint, content, list(self._known), unsure.due):
+            self._changes.updated += len(called.done)
+            # It also tells a worker that another try has taken over.
+            self._ledger.forget(called.gone)
+            self._go_on(called, unsure)
+
+    def _look_after(self, note: Note) -> None:
+        """Somebody may have deleted them since: an update to what they are changes nothing, and Braze refuses it."""
+        endpoint, fields = note.call("update")
+        gone, count = 0, self._count()
+        content = {**fields, "schedule": note.schedules[0]}
+        try:
+            for called in self._calls.each(endpoint, content, list(self._known), note.due):
+                gone += len(called.gone)
+                self._ledger.forget(called.gone)
+                called.raise_first()
+        except (BrazeUnauthorizedError, BrazeForbiddenError) as error:
+            text = f"Whether the {count} made before are still there could not be asked: {error}"
+            log.warning(text)
+            self._plan.report.notices.append(text)
+            return
+        except BrazeError as error:
+            raise self._trouble(f"Whether they are still there could not be asked. {error}", again=True) from error
+        log.info("%s are as they are wanted: nothing changes.", count)
+        if gone:
+            log.warning("%d of them were deleted meanwhile, and are made anew.", gone)
+
+    def _go_on(self, called: Called, note: Note) -> None:
+        if called.errors:
+            error = called.errors[0]
+            text = f"Not all of them could be changed, another try goes on from here. {error}"
+            raise self._trouble(text, again=True) from error
+        if called.late:
+            self._too_late(note)
+
+    def _too_late(self, note: Note) -> NoReturn:
+        due = datetime.fromtimestamp(note.due + NEAR, UTC)
+        raise self._trouble(
+            f"Their first message goes out, or went out, at {due:%Y-%m-%d %H:%M:%S} UTC: some may have been sent, "
+            "and nothing is changed that close to it. To schedule again on purpose, to everybody, start a new run of "
+            "the DAG (with another delivery_key, where it has one), or write on_clear='resend' and clear this task."
+        )
+
+    def _trouble(self, text: str, *, again: bool = False) -> BrazeDeliveryError:
+        report = self._plan.report
+        report.schedule_ids = list(self._ledger.past.schedule_ids)
+        kind = BrazeResumableError if again else BrazeDeliveryError
+        return kind(f"An earlier try made {self._count()}. {text}", report.as_dict())
+
+    def _count(self) -> str:
+        count = len(self._known)
+        return f"{count:,} schedule{'s' if count != 1 else ''}"
+
+
+def _same(note: Note, wanted: Note) -> bool:
+    return len(note.schedules) == len(wanted.schedules) == 1 and same_time(note.schedules[0], wanted.schedules[0])
+
+
+def _why(note: Note, broken: bool) -> str:
+    if note.leaving:
+        return "An earlier try began to delete"
+    return "Somebody ended the wait of this task" if broken else "What cannot be updated differs"

@@ -1,0 +1,150 @@
+"""What the operators that schedule messages have in common: their schedules stay theirs until they are sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow_provider_braze.operators.delivering import BrazeDeliveryOperator
+from airflow_provider_braze.operators.scheduled import Scheduled
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+    from airflow.triggers.base import BaseTrigger
+
+    from airflow_provider_braze.delivery.engine import Delivery
+    from airflow_provider_braze.delivery.ledger import OpenLedger
+    from airflow_provider_braze.delivery.plan import Plan
+    from airflow_provider_braze.delivery.schedules import Changes
+
+
+class Scheduling(Scheduled, BrazeDeliveryOperator):
+    """Schedules, and keeps what is scheduled in step with the task.
+
+    Run again, by a retry, a clear, or in another run with the same ``delivery_key``, it compares with what the ledger
+    knows: where nothing differs nothing changes; another time or other ``messages`` update the schedules; other
+    recipients or values delete them and make them anew, since Braze cannot change those. Nothing is touched from a
+    minute before the first message on: the task then fails, and says how to go on. After a clear it asks Braze for each
+    schedule by an update that changes nothing, and makes those anew that somebody deleted. With ``on_clear="resend"`` a
+    clear deletes what has not gone out yet, and schedules to everybody anew. The key then needs the permissions to
+    update and to delete, too; see the operators for those. Tasks that share a ``delivery_key`` share people, so each
+    must keep to its part of them.
+
+    The report also says how many schedules of earlier tries were ``updated`` and ``deleted``, and between which times
+    the messages go out, ``due_from`` and ``due_until``, in UTC.
+
+    :param wait_until_sent: whether the task, having scheduled, defers until the last message has gone out: with
+        ``in_local_time`` until 12 hours after that time in UTC, with ``at_optimal_time`` a day more. Whoever clears the
+        waiting task or marks it failed deletes the schedules; marked a success, it keeps them. A task that waits for
+        Braze's quota is held the same way, with what it has scheduled so far. It needs a triggerer, which deletes at
+        once on Airflow 3.3 and newer; before that, unless it stops at the same moment.
+    """
+
+    lasting: ClassVar[bool] = True
+
+    def __init__(self, *, wait_until_sent: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.wait_until_sent = wait_until_sent
+        self._is_resumed = False
+        self._changes: Changes | None = None
+
+    def resume(self, context: Context, event: Any = None) -> Any:
+        """Go on after a pause, which nobody has ended."""
+        self._is_resumed = True
+        return super().resume(context, event)
+
+    def sent(self, context: Context, event: Any = None, *, report: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+        """Return the report, after all was sent."""
+        self.log.info("The last message of %d schedules was due by now.", len(report["schedule_ids"]))
+        return report
+
+    def _deliver(self, plan: Plan, ledger: OpenLedger | None, context: Context) -> Any:
+        from airflow_provider_braze.delivery.errors import DeliveryPausedError
+        from airflow_provider_braze.delivery.schedules import keep_holding
+
+        if ledger is not None:
+            self._bring_about(plan, ledger, context)
+        try:
+            report = super()._deliver(plan, ledger, context)
+            waits = self.wait_until_sent and report["schedule_ids"]
+            if ledger is not None and waits:
+                keep_holding(ledger)
+        except DeliveryPausedError:
+            if ledger is not None:
+                keep_holding(ledger)
+            raise
+        return self._hold(report, context) if waits else report
+
+    def _bring_about(self, plan: Plan, ledger: OpenLedger, context: Context) -> None:
+        from airflow_provider_braze.delivery.schedule_calls import ScheduleCalls
+        from airflow_provider_braze.delivery.schedules import bring_about
+
+        try:
+            self._changes = bring_about(
+                plan,
+                ledger,
+                ScheduleCalls(self.hook.get_async_conn, self.make_pacer),
+                self.braze_conn_id,
+                on_unknown=self.on_unknown,
+                anew=self.on_clear == "resend" and ledger.past.cleared,
+                resumed=self._is_resumed,
+            )
+        except BaseException:
+            self.keep_known({"schedule_ids": list(ledger.past.schedule_ids)}, context)
+            raise
+
+    def _hold(self, report: dict[str, Any], context: Context) -> Any:
+        moment = datetime.fromisoformat(report["due_until"])
+        if moment <= datetime.now(UTC):
+            return report
+        self.log.info("The task waits until the last message has gone out, at %s.", report["due_until"])
+        trigger = self.wait_until(moment, report, context)
+        self.defer(trigger=trigger, method_name="sent", kwargs={"report": report})
+        raise AssertionError("defer does not return")
+
+    def wait_until(self, moment: datetime, report: Mapping[str, Any], context: Context) -> BaseTrigger:
+        """Give the trigger for a pause: it deletes the schedules where a person ends it."""
+        from airflow_provider_braze.triggers.schedules import BrazeScheduleTrigger
+
+        ids = list(report["schedule_ids"])
+        self._push_ids(ids, context)
+        return BrazeScheduleTrigger(
+            braze_conn_id=self.braze_conn_id,
+            endpoint=self.endpoint.replace("_create", "_delete"),
+            fields=self.program,
+            schedule_ids=ids,
+            moment=moment.isoformat(),
+        )
+
+    @property
+    def program(self) -> dict[str, str]:
+        """The field that says of what the schedules are, which deleting one needs."""
+        names = () if self.endpoint.startswith("messages") else ("campaign_id", "canvas_id")
+        return {name: getattr(self, name) for name in names if hasattr(self, name)}
+
+    def result(self, delivery: Delivery) -> Any:
+        """Give the report, with what became of earlier schedules."""
+        from airflow_provider_braze.delivery.schedules import Changes
+
+        due = self.due if len(delivery.plan) else {"due_from": None, "due_until": None}
+        return super().result(delivery) | asdict(self._changes or Changes()) | due
+
+    @property
+    def due(self) -> dict[str, Any]:
+        """Between which times the messages go out."""
+        from airflow_provider_braze.delivery.moments import first_moment, last_moment
+
+        schedule = self.payload["schedule"]
+        first = datetime.fromtimestamp(first_moment([schedule]), UTC)
+        return {"due_from": first.isoformat(), "due_until": last_moment(schedule).isoformat()}
+
+    def keep_known(self, report: Mapping[str, Any], context: Context) -> None:
+        """Keep the ids of the schedules that a delivery made before it failed, so that they can be deleted."""
+        self._push_ids(report["schedule_ids"], context)
+        self.log.warning("Schedules made before it failed, also in .output['schedule_ids']: %s", report["schedule_ids"])
+
+    def _push_ids(self, schedule_ids: list[str], context: Context) -> None:
+        if instance := context.get("ti"):
+            instance.xcom_push(key="schedule_ids", value=schedule_ids)
