@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Set
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from airflow_provider_braze.emulator.analytics import (
     canvas_counters,
@@ -17,16 +17,31 @@ from airflow_provider_braze.emulator.analytics import (
     send_counters,
     variation_counters,
 )
+from airflow_provider_braze.emulator.clock import Clock
 from airflow_provider_braze.emulator.dashboard import Program
-from airflow_provider_braze.emulator.references import tally_key
+from airflow_provider_braze.emulator.journal import Journal
+from airflow_provider_braze.emulator.references import SendIds, tally_key
 from airflow_provider_braze.emulator.tallies import Day, Part
+from airflow_provider_braze.emulator.workspace import Workspace
 
-if TYPE_CHECKING:
-    from airflow_provider_braze.emulator.state import State
+
+class Counted(Protocol):
+    """What figures need of the emulator's state, which itself needs them for its seed."""
+
+    clock: Clock
+    workspace: Workspace
+    journal: Journal
+    send_ids: SendIds
+
+    def day(self, at: float) -> str:
+        """The calendar day of an instant."""
+
+    def touch(self) -> None:
+        """Say that something changed."""
 
 
 def add_figures(
-    state: State,
+    state: Counted,
     *,
     campaign_id: str | None = None,
     canvas_id: str | None = None,
@@ -113,7 +128,7 @@ def _check_numbers(counts: Mapping[str, float]) -> None:
             raise ValueError(f"{name} must be a {'number' if name == 'revenue' else 'whole number'}, not {count!r}")
 
 
-def _date(state: State, day: str | date | int | None) -> str:
+def _date(state: Counted, day: str | date | int | None) -> str:
     today = date.fromisoformat(state.day(state.clock.now()))
     if isinstance(day, date):
         return date(day.year, day.month, day.day).isoformat()

@@ -220,6 +220,13 @@ def test_the_page_shows_send_ids_canvases_and_segments(caller):
     assert "No messages yet" not in caller.http.get("/", params={"view": "nonsense"}).text
 
 
+def test_the_form_of_a_fault_takes_names_and_numbers(caller):
+    page = caller.http.get("/").text
+    assert '<input name="recipients" data-type="names" value="u-1">' in page
+    assert '<input name="indexes" data-type="list" value="0">' in page
+    assert '<input name="seconds" data-type="number" value="60.0">' in page
+
+
 def test_a_message_of_two_channels_shows_both(caller):
     messages = {"email": {**EMAIL, "body": "By mail"}, "android_push": {"title": "t", "alert": "By push"}}
     caller.call("messages_send", {"external_user_ids": ["u-1"], "messages": messages})

@@ -90,9 +90,11 @@ def test_a_campaign_paused_before_its_schedule_reaches_nobody(braze, caller):
 def test_a_campaign_that_is_replaced_keeps_what_was_delivered(braze, caller, again):
     caller.to("1", "2")
     braze.add_figures(campaign_id=WEEKLY, bounces=1)
+    braze.add_figures(campaign_id=WEEKLY, bounces=4, day=-1)
     first = caller.call("campaigns_details", {"campaign_id": WEEKLY}).json()["first_sent"]
     braze.add_campaign(WEEKLY, **again)
-    [day] = caller.call("campaigns_data_series", {"campaign_id": WEEKLY, "length": 1}).json()["data"]
+    before, day = caller.call("campaigns_data_series", {"campaign_id": WEEKLY, "length": 2}).json()["data"]
+    assert sum(row["bounces"] for row in before["messages"]["email"]) == 4
     [old] = [row for row in day["messages"]["email"] if row["sent"]]
     assert (day["unique_recipients"], old["sent"], old["bounces"]) == (2, 2, 1)
     assert caller.call("campaigns_details", {"campaign_id": WEEKLY}).json()["first_sent"] == first
