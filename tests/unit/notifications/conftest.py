@@ -45,7 +45,12 @@ def failed():
 @pytest.fixture
 def deadline():
     """The context of a missed deadline, as Airflow makes it: plain JSON."""
-    run = {"dag_id": "nightly_load", "dag_run_id": "manual__1", "logical_date": None, "run_after": "2026-11-20T06:00:00Z"}
+    run = {
+        "dag_id": "nightly_load",
+        "dag_run_id": "manual__1",
+        "logical_date": None,
+        "run_after": "2026-11-20T06:00:00Z",
+    }
     return {"dag_run": run, "deadline": {"id": "0199", "deadline_time": DUE}}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow.providers.common.compat.sdk import mask_secret
+from airflow.sdk.log import mask_secret
 
 from airflow_provider_braze.api.errors import identity_hash
 from airflow_provider_braze.notifications.facts import facts_of
@@ -59,11 +59,11 @@ def test_a_context_that_raises(failed):
         def log_url(self):
             raise RuntimeError("no base_url")
 
-    class Fails(Exception):
+    class UnprintableError(Exception):
         def __str__(self):
             raise RuntimeError("unprintable")
 
-    assert facts_of({"ti": Instance(), "exception": Fails()}) == {"task_id": "load"}
+    assert facts_of({"ti": Instance(), "exception": UnprintableError()}) == {"task_id": "load"}
 
 
 def test_errors_hold_no_secrets_no_addresses_and_no_second_line(failed):
@@ -89,8 +89,8 @@ def test_the_authors_own_values_come_first(notifier, failed, sent):
 
 
 def test_the_message_shows_what_happened(notifier, failed, braze_emulator):
-    show = "{{api_trigger_properties.${dag_id}}}.{{api_trigger_properties.${task_id}}}: {{api_trigger_properties.${error}}}"
+    show = ".".join(f"{{{{api_trigger_properties.${{{name}}}}}}}" for name in ("dag_id", "task_id", "error"))
     braze_emulator.add_campaign("incidents", name="Incidents", channel="email", message={"subject": "!", "body": show})
     notifier(campaign_id="incidents")(failed)
     [message] = braze_emulator.messages()
-    assert message["body"] == "nightly_load.load: ValueError: no such table: orders"
+    assert message["body"] == "nightly_load.load.ValueError: no such table: orders"

@@ -87,7 +87,7 @@ def test_a_template_may_give_the_whole_list(notifier, failed, sent):
 
 
 @pytest.mark.parametrize(
-    ("people", "words"),
+    "people_and_words",
     [
         (IDS, "51 entries"),
         ([], "names nobody"),
@@ -98,7 +98,8 @@ def test_a_template_may_give_the_whole_list(notifier, failed, sent):
         ([" "], "recipients[0].external_user_id"),
     ],
 )
-def test_what_a_template_renders_to_is_checked_as_well(notifier, failed, sent, refused, people, words):
+def test_what_a_template_renders_to_is_checked_as_well(notifier, failed, sent, refused, people_and_words):
+    people, words = people_and_words
     call = notifier(recipients="{{ people | tojson }}")
     refused(BrazeValidationError, lambda: call({**failed, "people": people}), words, "nothing was sent")
     assert sent() == []
