@@ -57,29 +57,6 @@ def get_provider_info() -> dict[str, Any]:
 
 
 CONN_FIELDS: dict[str, Any] = {
-    "timeout": {
-        "label": "Timeout (seconds)",
-        "description": "How long one request may take. Default: 30.",
-        "schema": {"type": ["number", "null"], "minimum": 1, "maximum": 600},
-    },
-    "lanes": {
-        "label": "Lanes",
-        "description": "How many requests of one delivery may be under way at once. Default: 16.",
-        "schema": {"type": ["integer", "null"], "minimum": 1, "maximum": 256},
-    },
-    "max_requests_per_second": {
-        "label": "Requests per second, at most",
-        "description": "How fast a delivery may become. Default: as fast as Braze's quota allows.",
-        "schema": {"type": ["number", "null"], "minimum": 0},
-    },
-    "quota_reserve": {
-        "label": "Quota reserve",
-        "description": (
-            "What a delivery leaves of the hour's quota for others: below 1 a share of it, else a number of requests. "
-            "Default: 0.02."
-        ),
-        "schema": {"type": ["number", "null"], "minimum": 0},
-    },
     "test_recipients": {
         "label": "Test recipients",
         "description": (
@@ -89,9 +66,10 @@ CONN_FIELDS: dict[str, Any] = {
         "schema": {"type": ["string", "null"]},
     },
     "test_recipients_others": {
-        "label": "Messages for others than test recipients",
+        "label": "Messages for everybody else",
         "description": (
-            "refuse: nothing is sent (the default). rewrite: test recipients get them instead. Needs test recipients."
+            "Only where test recipients are set. refuse: nothing is sent (the default). rewrite: test recipients get "
+            "them instead."
         ),
         "schema": {"type": ["string", "null"], "enum": ["refuse", "rewrite"]},
     },
@@ -117,13 +95,38 @@ CONN_FIELDS: dict[str, Any] = {
         ),
         "schema": {"type": ["string", "null"]},
     },
+    "timeout": {
+        "label": "Timeout (seconds)",
+        "description": "How long one request may take. Default: 30.",
+        "schema": {"type": ["number", "null"], "minimum": 1, "maximum": 600},
+    },
+    "lanes": {
+        "label": "Lanes",
+        "description": "How many requests of one delivery may be under way at once. Default: 16.",
+        "schema": {"type": ["integer", "null"], "minimum": 1, "maximum": 256},
+    },
+    "max_requests_per_second": {
+        "label": "Requests per second, at most",
+        "description": "How fast a delivery may become. Default: as fast as Braze's quota allows.",
+        "schema": {"type": ["number", "null"], "minimum": 0},
+    },
+    "quota_reserve": {
+        "label": "Quota reserve",
+        "description": (
+            "What a delivery leaves of the hour's quota for others: below 1 a share of it, else a number of requests. "
+            "Default: 0.02."
+        ),
+        "schema": {"type": ["number", "null"], "minimum": 0},
+    },
 }
 
 UI_FIELD_BEHAVIOUR: dict[str, Any] = {
-    "hidden-fields": ["schema", "login", "port"],
+    "hidden-fields": ["schema", "login"],
     "relabeling": {"host": "REST endpoint", "password": "REST API key"},
     "placeholders": {
         "host": "rest.iad-01.braze.com",
         "password": "made in Braze under Settings > APIs and Identifiers",
+        # Airflow 3.3.1 and 3.3.2 refuse to test a connection whose port is empty (apache/airflow#73298).
+        "port": "443; Airflow 3.3 needs it to test the connection",
     },
 }

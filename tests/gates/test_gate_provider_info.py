@@ -110,7 +110,7 @@ def test_airflow_discovers_the_provider_and_its_form():
     assert (form["hook_name"], form["hook_class_name"]) == ("Braze", "airflow_provider_braze.hooks.braze.BrazeHook")
     assert fields["host"] == {"hidden": False, "title": "REST endpoint", "placeholder": "rest.iad-01.braze.com"}
     assert fields["password"]["title"] == "REST API key"
-    assert all(fields[name]["hidden"] for name in ("url_schema", "login", "port"))
+    assert all(fields[name]["hidden"] for name in ("url_schema", "login"))
     if airflow.__version__.startswith("3.1."):
         return  # It reads the form off the hook, which has no fields of its own there.
     assert not found["hook_imported"]
