@@ -71,8 +71,15 @@ def airflow_settings(home: Path) -> dict[str, str]:
 
 def connections(braze: str, warehouse: Path, **extra: Any) -> dict[str, dict[str, Any]]:
     """Give the connections that the example DAGs use, by id."""
+    host, _, port = braze.rpartition(":")
     return {
-        "braze_default": {"conn_type": "braze", "host": braze, "password": KEY, "extra": {"lanes": 4, **extra}},
+        "braze_default": {
+            "conn_type": "braze",
+            "host": host,
+            "port": int(port),
+            "password": KEY,
+            "extra": {"lanes": 4, **extra},
+        },
         "warehouse": {"conn_type": "sqlite", "host": str(warehouse)},
     }
 
