@@ -8,8 +8,9 @@ https://www.braze.com/docs/api/endpoints/messaging/schedule_messages/get_message
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, ClassVar, Literal
 from zoneinfo import ZoneInfo
 
@@ -19,6 +20,7 @@ from airflow_provider_braze.conditions.errors import BrazeWaitRefusedError
 FIRST_ZONE, LAST_ZONE = timedelta(hours=14), timedelta(hours=12)
 """How long before and after UTC a local time comes, at the earliest and at the latest."""
 A_DAY = timedelta(days=1)
+ON_THEIR_CLOCKS = ("local_time_zones", "intelligent_delivery")
 _EVER = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
 
 
@@ -62,7 +64,7 @@ class Broadcasts(Condition):
         before, since = moment_of(self.before), moment_of(self.since) if self.since else now
         asked = [row for row in rows if self._is_meant(row)]
         if self.expect == "scheduled":
-            found = [row for row in asked if span_of(row)[1] <= before]
+            found = [row for row in asked if span_of(row)[1] < before]
             state: Any = "met" if found else "waiting"
         else:
             found = [row for row in asked if span_of(row)[0] < before and span_of(row)[1] >= since]
@@ -88,19 +90,30 @@ def span_of(row: Mapping[str, Any]) -> tuple[datetime, datetime]:
         return _EVER
     if time.tzinfo is not None:
         return time, time
-    noon = time.replace(tzinfo=UTC)
-    return noon - FIRST_ZONE, noon + LAST_ZONE + (A_DAY if kind == "intelligent_delivery" else timedelta())
+    here = time.replace(tzinfo=UTC)
+    return here - FIRST_ZONE, here + LAST_ZONE + (A_DAY if kind == "intelligent_delivery" else timedelta())
 
 
 def _time_of(text: str, kind: str) -> datetime:
-    """Read a time; it has a zone, in whatever way it is written, unless it is on the users' own clocks."""
-    if kind in ("local_time_zones", "intelligent_delivery"):
-        return datetime.fromisoformat(text.strip()).replace(tzinfo=None)
+    """Read a time; without a zone where it is on the users' own clocks, or on one that we do not know."""
     day, _, rest = text.strip().replace("T", " ", 1).partition(" ")
-    clock, _, zone = rest.partition(" ")
+    clock, _, name = rest.partition(" ")
     time = datetime.fromisoformat(f"{day} {clock or '00:00:00'}")
-    # What stands behind the time is the short name of the zone that the kind names in full.
-    return time if time.tzinfo else time.replace(tzinfo=_zone(kind) or _zone(zone) or _unknown(kind))
+    if kind in ON_THEIR_CLOCKS:
+        return time.replace(tzinfo=None)
+    if name and time.tzinfo is None:
+        return time.replace(tzinfo=_zone_behind(name, time, kind))
+    return time if time.tzinfo else time.replace(tzinfo=_zone(kind))
+
+
+def _zone_behind(name: str, time: datetime, kind: str) -> tzinfo | None:
+    """Read what stands behind a time: an offset, UTC, or the short name of the company's zone."""
+    if name in ("UTC", "GMT"):
+        return UTC
+    with suppress(ValueError):
+        return datetime.fromisoformat(f"2000-01-01T00:00:00{name}").tzinfo
+    zone = _zone(kind)
+    return zone if zone is not None and time.replace(tzinfo=zone).tzname() == name else None
 
 
 def _zone(name: str) -> ZoneInfo | None:
@@ -108,7 +121,3 @@ def _zone(name: str) -> ZoneInfo | None:
         return ZoneInfo(name)
     except (ValueError, KeyError, OSError):
         return None
-
-
-def _unknown(name: str) -> ZoneInfo:
-    raise ValueError(f"{name} is no time zone")

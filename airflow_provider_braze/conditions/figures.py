@@ -170,7 +170,7 @@ class Figures(Condition):
             "accepted": self.accepted,
             "figures": figures,
         }
-        text = ", ".join(self._texts(figures)) + "."
+        text = ", ".join(self._texts(figures)) + ("." if days else "; Braze has no figures of it so far.")
         over = [name for name, most in self.at_most.items() if figures[name] > most]
         if over:
             return Verdict("failed", f"Too many {' and '.join(over)}: {text}", result)

@@ -15,7 +15,7 @@ DAYS = 3
 """Yesterday and the day before, too: Braze counts in the workspace's time zone, and some figures come late."""
 
 
-class BaselineOperator(BrazeBaseOperator):
+class Baseline(BrazeBaseOperator):
     """Reads the figures of the last days; returns ``{"of": ..., "id": ..., "taken_at": ..., "days": {...}}``."""
 
     of: ClassVar[str]
@@ -42,7 +42,7 @@ class BaselineOperator(BrazeBaseOperator):
         return {"of": self.of, "id": asked[series.id_field], "taken_at": now, "days": days}
 
 
-class BrazeCampaignBaselineOperator(BaselineOperator):
+class BrazeCampaignBaselineOperator(Baseline):
     """Take down a campaign's figures before it is sent, for ``BrazeCampaignMetricSensor(baseline=...)``.
 
     The key needs the permission ``campaigns.data_series``; see
@@ -53,7 +53,7 @@ class BrazeCampaignBaselineOperator(BaselineOperator):
 
     of = "campaign"
     endpoint = "campaigns_data_series"
-    template_fields: Sequence[str] = (*BaselineOperator.template_fields, "campaign_id")
+    template_fields: Sequence[str] = (*Baseline.template_fields, "campaign_id")
 
     def __init__(self, *, campaign_id: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -64,7 +64,7 @@ class BrazeCampaignBaselineOperator(BaselineOperator):
         return {"campaign_id": self.campaign_id}
 
 
-class BrazeCanvasBaselineOperator(BaselineOperator):
+class BrazeCanvasBaselineOperator(Baseline):
     """Take down a Canvas's figures before people enter it, for ``BrazeCanvasMetricSensor(baseline=...)``.
 
     The key needs the permission ``canvas.data_series``; see
@@ -75,7 +75,7 @@ class BrazeCanvasBaselineOperator(BaselineOperator):
 
     of = "canvas"
     endpoint = "canvas_data_series"
-    template_fields: Sequence[str] = (*BaselineOperator.template_fields, "canvas_id")
+    template_fields: Sequence[str] = (*Baseline.template_fields, "canvas_id")
 
     def __init__(self, *, canvas_id: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from airflow_provider_braze.conditions.base import moment_of
 from airflow_provider_braze.guards import check_choice
 from airflow_provider_braze.sensors.base import BrazeSensor
+from airflow_provider_braze.sensors.checks import is_plain, moment
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -54,6 +54,9 @@ class BrazeScheduledBroadcastSensor(BrazeSensor):
             raise ValueError("expect='scheduled' needs campaign_id or canvas_id: what is to be scheduled?")
         if expect == "scheduled" and since is not None:
             raise ValueError("since is for expect='nothing': what is scheduled counts from now on.")
+        for name, given in (("before", before), ("since", since)):
+            if is_plain(given):
+                moment(name, given)
         self.expect = expect
         self.before = before
         self.since = since
@@ -66,8 +69,8 @@ class BrazeScheduledBroadcastSensor(BrazeSensor):
 
         return Broadcasts(
             expect=self.expect,
-            before=moment_of(self.before).isoformat(),
-            since=None if self.since is None else moment_of(self.since).isoformat(),
+            before=moment("before", self.before).isoformat(),
+            since=None if self.since is None else moment("since", self.since).isoformat(),
             of=("campaign" if self.campaign_id else "canvas") if self.campaign_id or self.canvas_id else None,
             program_id=self.campaign_id or self.canvas_id,
         )

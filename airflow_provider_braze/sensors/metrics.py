@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow_provider_braze.conditions.base import moment_of
 from airflow_provider_braze.conditions.metrics import check_metrics, value
 from airflow_provider_braze.sensors.base import BrazeSensor
+from airflow_provider_braze.sensors.checks import accepted_of, is_plain, moment, names_of, number, share
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_braze.conditions.figures import Figures
+
+SEND_ID_CHARACTERS = 64
 
 
 class MetricSensor(BrazeSensor):
@@ -65,21 +68,37 @@ class MetricSensor(BrazeSensor):
     def _check_parameters(self) -> None:
         if (self.at_least is None) == (self.at_least_share is None):
             raise ValueError("Say what the metric is to reach: either at_least or at_least_share.")
-        shares = [share for share in (self.at_least_share, *(self.at_most_share or {}).values()) if share is not None]
-        if shares and self.accepted is None:
+        if self.at_least_share is not None:
+            share("at_least_share", self.at_least_share, zero=False)
+        for name, most in names_of("at_most_share", self.at_most_share).items():
+            share(f"at_most_share[{name!r}]", most, zero=True)
+        if (self.at_least_share or self.at_most_share) and self.accepted is None:
             raise ValueError("A share is one of accepted: give accepted, such as the send task's .output.")
-        if any(not 0 <= share <= 1 for share in shares) or self.at_least_share == 0:
-            raise ValueError("at_least_share takes a share above 0 and up to 1, at_most_share from 0 to 1.")
-        if isinstance(self.at_least, int | float) and not 0 < self.at_least < math.inf:
-            raise ValueError(f"at_least is {self.at_least}: give a number above 0.")
+        if is_plain(self.at_least):
+            number("at_least", self.at_least, above=0)
+        if is_plain(self.accepted):
+            accepted_of(self.accepted)
+        if isinstance(self.at_most, Mapping) or is_plain(self.at_most):
+            self._bounds()
         self._check_names()
 
     def _check_names(self) -> None:
         """Refuse names that Braze does not know, as far as they are no templates and no outputs yet."""
         given = [self.at_most, self.at_most_share]
         names = [self.metric, *(name for one in given if isinstance(one, Mapping) for name in one)]
-        if self.channel is None or _is_known(self.channel):
-            check_metrics(self.of, filter(_is_known, names), self.channel)
+        if self.channel is None or is_plain(self.channel):
+            check_metrics(self.of, filter(is_plain, names), self.channel)
+
+    def _bounds(self, accepted: int | None = None) -> dict[str, float]:
+        """Read what other figures may reach."""
+        bounds = {
+            name: number(f"at_most[{name!r}]", most, least=0)
+            for name, most in names_of("at_most", self.at_most).items()
+            if accepted is not None or is_plain(most) or not isinstance(most, str)
+        }
+        for name, most in (self.at_most_share or {}).items():
+            bounds[name] = min(bounds.get(name, math.inf), most * (accepted or 0))
+        return bounds
 
     def figures(self, **more: Any) -> Figures:
         """Make the condition, with more of its fields.
@@ -89,16 +108,14 @@ class MetricSensor(BrazeSensor):
         from airflow_provider_braze.conditions.figures import Figures
 
         self._check_names()
-        accepted = None if self.accepted is None else _accepted(self.accepted)
-        at_most = {name: _number(f"at_most[{name!r}]", most) for name, most in (self.at_most or {}).items()}
-        for name, share in (self.at_most_share or {}).items():
-            at_most[name] = min(at_most.get(name, math.inf), share * (accepted or 0))
+        accepted = None if self.accepted is None else accepted_of(self.accepted)
         if self.at_least_share is not None:
             needed: float = math.ceil(round(self.at_least_share * (accepted or 0), 6))
         else:
-            needed = _number("at_least", self.at_least)
+            needed = number("at_least", self.at_least, above=0)
+        bounds = self._bounds(accepted or 0)
         return Figures(
-            metric=self.metric, needed=needed, channel=self.channel, accepted=accepted, at_most=at_most, **more
+            metric=self.metric, needed=needed, channel=self.channel, accepted=accepted, at_most=bounds, **more
         )
 
 
@@ -124,6 +141,8 @@ class SinceMetricSensor(MetricSensor):
                 "Braze gives daily totals only. Say what counts: baseline, the output of a baseline task that runs "
                 "before the send, or since, a day."
             )
+        if is_plain(since):
+            moment("since", since)
         self.baseline = baseline
         self.since = since
 
@@ -133,18 +152,22 @@ class SinceMetricSensor(MetricSensor):
         :raises ValueError: the baseline is of something else, or the day is none.
         """
         if self.since is not None:
-            return {"from_day": moment_of(self.since).date().isoformat()}
+            return {"from_day": moment("since", self.since).date().isoformat()}
         given = self.baseline
         if not isinstance(given, Mapping) or given.get("of") != self.of:
             raise ValueError(f"baseline must be the output of a task that took one of a {self.of}.")
         if given.get("id") != program_id:
             raise ValueError(f"The baseline is of {self.of} {given.get('id')!r}, this is {program_id!r}.")
-        days = given["days"].values()
         names = {self.metric, *(self.at_most or {}), *(self.at_most_share or {})}
-        return {
-            "from_day": min(given["days"], default=str(moment_of(given["taken_at"]).date() - timedelta(days=1))),
-            "minus": {name: value(days, self.of, name, self.channel) for name in names},
-        }
+        try:
+            days = given["days"]
+            first = min(days, default=str((moment_of(given["taken_at"]) - timedelta(days=1)).date()))
+            minus = {name: value(days.values(), self.of, name, self.channel) for name in names}
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise ValueError(
+                f"baseline must be the output of a task that took one of a {self.of}; it has other fields."
+            ) from None
+        return {"from_day": first, "minus": minus}
 
 
 class BrazeCampaignMetricSensor(SinceMetricSensor):
@@ -207,6 +230,8 @@ class BrazeSendMetricSensor(MetricSensor):
 
     def __init__(self, *, campaign_id: str, send_id: str, sent_at: datetime | str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        if is_plain(sent_at):
+            moment("sent_at", sent_at)
         self.campaign_id = campaign_id
         self.send_id = send_id
         self.sent_at = sent_at
@@ -215,29 +240,7 @@ class BrazeSendMetricSensor(MetricSensor):
         """The send's figure has reached the number."""
         if not isinstance(self.send_id, str) or not self.send_id.strip():
             raise ValueError("send_id is missing: the task that sent left none.")
-        sent_at = None if self.sent_at is None else moment_of(self.sent_at).isoformat()
+        if len(self.send_id) > SEND_ID_CHARACTERS:
+            raise ValueError(f"send_id has {len(self.send_id)} characters, Braze takes {SEND_ID_CHARACTERS}.")
+        sent_at = None if self.sent_at is None else moment("sent_at", self.sent_at).isoformat()
         return self.figures(of=self.of, program_id=self.campaign_id, send_id=self.send_id, sent_at=sent_at)
-
-
-def _is_known(name: Any) -> bool:
-    return isinstance(name, str) and "{{" not in name
-
-
-def _accepted(given: Any) -> int:
-    """Read the count off a number or a report."""
-    if isinstance(given, Mapping):
-        given = given.get("accepted")
-    number = _number("accepted", given)
-    if number != int(number) or number < 0:
-        raise ValueError(f"accepted is {given!r}: give a whole number, or the report of the task that sent.")
-    return int(number)
-
-
-def _number(name: str, given: Any) -> float:
-    try:
-        number = float(given)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not math.isfinite(number) or isinstance(given, bool):
-        raise ValueError(f"{name} is {given!r}, which is no number.")
-    return number

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_braze.conditions.base import moment_of
 from airflow_provider_braze.delivery.audience import UnusableAudience, as_audience
 from airflow_provider_braze.delivery.errors import BrazeAudienceError
 from airflow_provider_braze.delivery.policy import SETTLING_TIME
 from airflow_provider_braze.sensors.base import BrazeSensor
+from airflow_provider_braze.sensors.checks import is_plain, moment, number, share
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -62,8 +62,10 @@ class BrazeRecipientsReceivedSensor(BrazeSensor):
         super().__init__(**kwargs)
         if (campaign_id is None) == (canvas_id is None):
             raise ValueError("Give campaign_id or canvas_id, one of them: what are they to have received?")
-        if not 0 < at_least_share <= 1:
-            raise ValueError(f"at_least_share is {at_least_share}: give a share above 0 and up to 1.")
+        share("at_least_share", at_least_share, zero=False)
+        number("max_unknown", max_unknown, least=0)
+        if is_plain(since):
+            moment("since", since)
         if sample is not None and not 1 <= sample <= MOST_PEOPLE:
             raise ValueError(f"sample is {sample}: give a number from 1 to {MOST_PEOPLE:,}.")
         self.recipients = recipients
@@ -90,7 +92,7 @@ class BrazeRecipientsReceivedSensor(BrazeSensor):
 
         run: Any = context.get("dag_run")
         since = self.since if self.since is not None else getattr(run, "run_after", None) or datetime.now(UTC)
-        began = moment_of(since)
+        began = moment("since", since)
         return Received(
             of="campaign_id" if self.campaign_id else "canvas_id",
             program_id=str(self.campaign_id or self.canvas_id),

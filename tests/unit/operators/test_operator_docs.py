@@ -1,4 +1,4 @@
-"""Every parameter of every public operator is documented, and every template says that it is one."""
+"""Every parameter of every public operator and sensor is documented, and every template says that it is one."""
 
 from __future__ import annotations
 
@@ -12,12 +12,17 @@ from airflow.providers.common.compat.sdk import BaseOperator
 from airflow_provider_braze.delivery.audience import SqlAudience
 from airflow_provider_braze.get_provider_info import get_provider_info
 
-MODULES = [name for row in get_provider_info()["operators"] for name in row["python-modules"]]
+KINDS = ("operators", "sensors")
+MODULES = [name for kind in KINDS for row in get_provider_info()[kind] for name in row["python-modules"]]
 OPERATORS = [
     value
     for name in MODULES
     for value in vars(importlib.import_module(name)).values()
-    if isinstance(value, type) and issubclass(value, BaseOperator) and value.__module__ == name
+    if isinstance(value, type)
+    and issubclass(value, BaseOperator)
+    and value.__module__ == name
+    # Others are what several of them share.
+    and value.__name__.startswith("Braze")
 ]
 PARAM = re.compile(r":param (\w+):(.*?)(?=\n\s*:(?:param|raises|return)\b|\Z)", re.DOTALL)
 

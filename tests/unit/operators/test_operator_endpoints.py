@@ -24,6 +24,7 @@ from airflow_provider_braze.api.errors import (
 from airflow_provider_braze.delivery.audience import SqlAudience
 from airflow_provider_braze.delivery.errors import BrazeAudienceError, BrazeDeliveryError
 from airflow_provider_braze.get_provider_info import get_provider_info
+from airflow_provider_braze.operators.baseline import BrazeCampaignBaselineOperator, BrazeCanvasBaselineOperator
 from airflow_provider_braze.operators.live_activity import (
     BrazeStartLiveActivityOperator,
     BrazeUpdateLiveActivityOperator,
@@ -89,7 +90,11 @@ LEAST = {
     BrazeListScheduledBroadcastsOperator: {"end_time": "2031-04-30T00:00:00Z"},
     BrazeUpdateLiveActivityOperator: LIVE,
     BrazeStartLiveActivityOperator: {**START, "external_user_ids": ["u-1"]},
+    BrazeCampaignBaselineOperator: {"campaign_id": WEEKLY},
+    BrazeCanvasBaselineOperator: {"canvas_id": CANVAS},
 }
+# A key that may do nothing of all this.
+SEGMENTS_ONLY = {"api_keys": [{"name": "Segments", "key": "segments-only", "permissions": ["segments.list"]}]}
 SCHEDULES = {
     "messages": (
         BrazeScheduleMessagesOperator,
@@ -893,15 +898,17 @@ def test_the_table_above_has_every_operator():
 
 
 @OPERATORS
-def test_a_key_without_the_permission(run, connection, operator):
-    connection(password="local-emulator-read-only-key")
+def test_a_key_without_the_permission(run, connection, operator, braze_emulator):
+    braze_emulator.reset(SEGMENTS_ONLY)
+    connection(password="segments-only")
     with pytest.raises(AirflowException, match="permission"):
         run(operator, attempt())
 
 
 @OPERATORS
-def test_a_key_without_the_permission_is_a_braze_error(run, connection, operator):
-    connection(password="local-emulator-read-only-key")
+def test_a_key_without_the_permission_is_a_braze_error(run, connection, operator, braze_emulator):
+    braze_emulator.reset(SEGMENTS_ONLY)
+    connection(password="segments-only")
     with pytest.raises(Exception, match="403") as caught:
         run(operator, attempt())
     assert isinstance(caught.value, BrazeForbiddenError) or hasattr(caught.value, "report")

@@ -1,0 +1,89 @@
+"""What sensors make of their parameters: a value, or a sentence that says which one is wrong.
+
+What an author wrote is looked at when the DAG is parsed; templates and outputs of other tasks when they are rendered.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from airflow_provider_braze.conditions.base import moment_of
+
+
+def is_plain(given: Any) -> bool:
+    """Tell whether a parameter is what it will be: neither a template nor another task's output."""
+    return isinstance(given, int | float | datetime) or (
+        isinstance(given, str) and not any(mark in given for mark in ("{{", "{%"))
+    )
+
+
+def number(name: str, given: Any, *, above: float = -math.inf, least: float = -math.inf) -> float:
+    """Read a number.
+
+    :param above: it must be larger than that.
+    :param least: it must be that at least.
+    :raises ValueError: it is none, or too small.
+    """
+    try:
+        found = float(given)
+    except (TypeError, ValueError):
+        found = math.nan
+    if isinstance(given, bool) or not math.isfinite(found):
+        raise ValueError(f"{name} is {given!r}, which is no number.")
+    if not found > above:
+        raise ValueError(f"{name} is {given!r}: give a number above {above:g}.")
+    if found < least:
+        raise ValueError(f"{name} is {given!r}: give a number of at least {least:g}.")
+    return found
+
+
+def share(name: str, given: Any, *, zero: bool) -> float:
+    """Read a share, which is no template.
+
+    :param zero: whether it may be nothing.
+    :raises ValueError: it is none.
+    """
+    if isinstance(given, bool) or not isinstance(given, int | float) or not (0 < given <= 1 or (zero and given == 0)):
+        raise ValueError(f"{name} is {given!r}: give a share {'from 0' if zero else 'above 0 and up'} to 1.")
+    return given
+
+
+def moment(name: str, given: Any) -> datetime:
+    """Read a time; one without a zone is UTC.
+
+    :raises ValueError: it is none.
+    """
+    try:
+        return moment_of(given)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"{name} is {given!r}, which is no time: give a datetime, or ISO 8601 such as 2026-11-26T09:00:00Z."
+        ) from None
+
+
+def accepted_of(given: Any) -> int:
+    """Read the count of accepted recipients off a number or a report.
+
+    :raises ValueError: there is none.
+    """
+    if isinstance(given, Mapping):
+        given = given.get("accepted")
+    found = number("accepted", given, least=0)
+    if found != int(found):
+        raise ValueError(f"accepted is {given!r}: give a whole number, or the report of the task that sent.")
+    return int(found)
+
+
+def names_of(name: str, given: Any) -> Mapping[str, Any]:
+    """Read figures with a value each.
+
+    :raises ValueError: it is no mapping.
+    """
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise ValueError(f"{name} is {given!r}: give figures and what they may reach, such as {{'bounces': 20}}.")
+    return given
