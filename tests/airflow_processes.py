@@ -58,6 +58,17 @@ class Process:
         """Give all that it has printed."""
         return self.log.read_text(errors="replace")
 
+    def usage(self) -> tuple[float, float]:
+        """Give the CPU seconds that it and all that it started have taken, and their resident memory in MB."""
+        ticks = pages = 0
+        for pid in _session(self.pid):
+            with contextlib.suppress(OSError):
+                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                # User and system time, its own and that of its children that have ended; resident pages.
+                ticks += sum(map(int, fields[11:15]))
+                pages += int(fields[21])
+        return ticks / os.sysconf("SC_CLK_TCK"), pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
     def check(self) -> None:
         """Raise where it has ended."""
         if self._process.poll() is not None:
@@ -99,10 +110,12 @@ def wait_for(what: str, look: Callable[[], Found | None], within: float, every: 
     return found
 
 
-def fetch(url: str, body: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None) -> Any:
+def fetch(
+    url: str, body: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None, verb: str | None = None
+) -> Any:
     """GET a URL's JSON, or POST to it where there is a body."""
     data = None if body is None else json.dumps(body).encode()
-    request = Request(url, data, {"content-type": "application/json", **(headers or {})})
+    request = Request(url, data, {"content-type": "application/json", **(headers or {})}, method=verb)
     try:
         with urlopen(request, timeout=60) as answer:
             return json.load(answer)
@@ -180,10 +193,14 @@ class Airflow:
 
     def command(self, *arguments: str) -> str:
         """Run one of Airflow's commands to its end, and give what it printed."""
+        return self.python("-m", "airflow", *arguments)
+
+    def python(self, *arguments: str, stdin: str = "") -> str:
+        """Run Python with this Airflow's settings to its end, and give what it printed."""
         done = subprocess.run(
-            [sys.executable, "-m", "airflow", *arguments],
+            [sys.executable, *arguments],
             env=self._environment,
-            stdin=subprocess.DEVNULL,
+            input=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -191,7 +208,7 @@ class Airflow:
             check=False,
         )
         if done.returncode:
-            raise RuntimeError(f"airflow {' '.join(arguments)}: {done.returncode}\n{done.stdout[-5000:]}")
+            raise RuntimeError(f"{' '.join(arguments)}: {done.returncode}\n{done.stdout[-5000:]}")
         return done.stdout
 
     def start(self, *parts: str, **commands: list[str]) -> None:
@@ -199,14 +216,18 @@ class Airflow:
         commands = {part: [part] for part in parts} | commands
         commands["api-server"] = ["api-server", "--host", "127.0.0.1", "--port", self._port]
         for name, arguments in commands.items():
-            self.processes[name] = Process(
-                [sys.executable, "-m", "airflow", *arguments], self.home / f"{name}.log", env=self._environment
-            )
+            self.begin(name, *arguments)
+
+    def begin(self, name: str, *arguments: str) -> Process:
+        """Start one of Airflow's commands in the background, under a name."""
+        command = [sys.executable, "-m", "airflow", *arguments]
+        self.processes[name] = Process(command, self.home / f"{name}.log", env=self._environment)
+        return self.processes[name]
 
     def wait_until_ready(self, *dag_ids: str) -> None:
         """Wait until the API answers, the scheduler runs, and the DAGs are known."""
         self.wait_for("the API server", self._log_in)
-        self.wait_for("the scheduler", lambda: self._is_well("scheduler"))
+        self.wait_for("the scheduler", lambda: self.is_well("scheduler"))
         for dag_id in dag_ids:
             self.wait_for(dag_id, lambda dag_id=dag_id: self._has(dag_id))
 
@@ -218,7 +239,7 @@ class Airflow:
         self._headers = {"authorization": f"Bearer {token}"}
         return True
 
-    def _is_well(self, part: str) -> bool:
+    def is_well(self, part: str) -> bool:
         return self.get("monitor/health")[part]["status"] == "healthy"
 
     def _has(self, dag_id: str) -> bool:
@@ -253,6 +274,10 @@ class Airflow:
         """POST to Airflow's public API."""
         return fetch(f"{self._url}/api/v2/{path}", body, self._headers)
 
+    def pause(self, dag_id: str, paused: bool = True) -> None:
+        """Pause a DAG, or un-pause it."""
+        fetch(f"{self._url}/api/v2/dags/{dag_id}", {"is_paused": paused}, self._headers, "PATCH")
+
     def task_instances(self, dag_id: str, run_id: str = "~") -> list[dict[str, Any]]:
         """Give the task instances of a DAG run, or of all."""
         return self.get(f"dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"]
@@ -269,6 +294,17 @@ class Airflow:
             parts.append(f"map_index={instance['map_index']}")
         path = self.logs.joinpath(*parts, f"attempt={attempt}.log")
         return path.read_text(errors="replace") if path.exists() else ""
+
+    def shown_log(self, instance: Mapping[str, Any]) -> list[str]:
+        """Give what the UI shows of a task's latest try, a line for each: the workers' and the triggerers', by time."""
+        path = "dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/{task_id}/logs/{try_number}".format(**instance)
+        lines = self.get(path, map_index=instance["map_index"], full_content=True)["content"]
+        return [
+            " ".join(
+                [line["event"], *(f"{one['exc_type']}: {one['exc_value']}" for one in line.get("error_detail") or ())]
+            )
+            for line in lines
+        ]
 
 
 class Emulator:
@@ -306,7 +342,15 @@ class Emulator:
 
     def inject(self, kind: str, **options: Any) -> None:
         """Put a fault in force."""
-        fetch(f"{self.url}/__emulator__/faults", {"kind": kind, **options})
+        self.tell("faults", kind=kind, **options)
+
+    def tell(self, what: str, **body: Any) -> Any:
+        """POST to the emulator's own interface, such as ``"figures"`` or ``"programs"``."""
+        return fetch(f"{self.url}/__emulator__/{what}", body)
+
+    def exchanges(self) -> list[dict[str, Any]]:
+        """Give the latest 1,000 requests and what they were answered, oldest first."""
+        return fetch(f"{self.url}/__emulator__/requests?limit=1000")["requests"][::-1]
 
     def answers(self) -> Counter[str]:
         """Count the answers that Braze gave, such as ``"POST /campaigns/trigger/send 201"``."""

@@ -1,0 +1,96 @@
+"""Sensors that defer from workers, wait in a real triggerer, and go on when Braze says something else."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from airflow_processes import fetch
+from waiting_ids import BOUNCING, KEY, LETTER, NEWS, PAUSED, SALE, WRONG_KEY
+
+DONE = ("success", "failed", "skipped", "upstream_failed")
+
+
+def by_task(airflow, run_id):
+    return {instance["task_id"]: instance for instance in airflow.task_instances("waits", run_id)}
+
+
+@pytest.fixture(scope="module")
+def ended(airflow, braze):
+    """The task instances of a run that met all that a wait can meet."""
+    run_id = airflow.post("dags/waits/dagRuns", logical_date=None)["dag_run_id"]
+
+    def all_wait():
+        states = {name: instance["state"] for name, instance in by_task(airflow, run_id).items()}
+        return all(state == "deferred" or name in ("late", "wrong_key") for name, state in states.items())
+
+    airflow.wait_for("all tasks to wait", all_wait)
+    braze.tell("figures", campaign_id=SALE, sent=40)
+    sent = by_task(airflow, run_id)["sent"]
+    airflow.wait_for("a look of the triggerer", lambda: "sent: 40 of 100 needed." in airflow.shown_log(sent))
+    assert sent["state"] == "deferred"
+
+    braze.tell("figures", campaign_id=SALE, sent=60)
+    braze.tell("programs", campaign_id=PAUSED, state="active")
+    people = [{"external_user_id": name} for name in ("kim", "robin")]
+    key = {"authorization": f"Bearer {KEY}"}
+    fetch(f"{braze.url}/campaigns/trigger/send", {"campaign_id": NEWS, "recipients": people}, key)
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    braze.tell("programs", canvas_id=LETTER, next_send_time=tomorrow.isoformat(timespec="seconds"))
+    braze.tell("figures", campaign_id=BOUNCING, sent=50, bounces=6)
+    braze.inject("echo_key_401", path="/canvas/data_series", times=None)
+
+    def over():
+        instances = by_task(airflow, run_id)
+        return instances if all(instance["state"] in DONE for instance in instances.values()) else None
+
+    return airflow.wait_for("all waits to end", over)
+
+
+@pytest.mark.parametrize(
+    ("task_id", "result"),
+    [
+        ("sent", {"metric": "sent", "value": 100, "needed": 100, "accepted": None, "figures": {"sent": 100}}),
+        ("active", {"name": "Newsletter", "enabled": True, "archived": False, "draft": False}),
+        ("received", {"asked": 2, "received": 2, "missing": 0, "unknown": 0}),
+    ],
+)
+def test_a_wait_ends_with_what_braze_says(ended, airflow, task_id, result):
+    assert ended[task_id]["state"] == "success"
+    assert airflow.result(ended[task_id]) == result
+
+
+def test_a_wait_for_a_broadcast_ends_with_it(ended, airflow):
+    assert ended["scheduled"]["state"] == "success"
+    [broadcast] = airflow.result(ended["scheduled"])["broadcasts"]
+    assert broadcast["id"] == LETTER
+
+
+def test_the_log_tells_how_things_stand_once_for_each_change(ended, airflow):
+    log = airflow.shown_log(ended["sent"])
+    told = [line for line in log if line.startswith("sent: ")]
+    # The worker before it defers, the triggerer, the worker that goes on.
+    assert told == [f"sent: {sent} of 100 needed." for sent in (0, 0, 40, 100)]
+
+
+def test_too_many_bounces_fail_the_task_early(ended, airflow):
+    assert ended["bounced"]["state"] == "failed"
+    text = "Too many bounces: sent: 50 of 100 needed, bounces: 6, at most 5."
+    assert f"Task failed with exception BrazeWaitFailedError: {text}" in airflow.shown_log(ended["bounced"])
+
+
+def test_a_time_that_is_over_skips_a_soft_failing_task(ended, airflow):
+    assert ended["late"]["state"] == "skipped"
+    log = airflow.shown_log(ended["late"])
+    # The triggerer's look, and the one before the timeout counts.
+    assert [line for line in log if line.startswith("sent: ")] == ["sent: 0 of 100 needed."] * 3
+    assert "Skipping task." in log
+
+
+@pytest.mark.parametrize("task_id", ["wrong_key", "revoked_key"])
+def test_a_key_that_is_not_accepted_fails_the_task_and_is_not_told(ended, airflow, task_id):
+    assert ended[task_id]["state"] == "failed"
+    log = "\n".join(airflow.shown_log(ended[task_id]))
+    assert "Check the connection's password (the REST API key) and that its host is the REST endpoint" in log
+    assert KEY not in log
+    assert WRONG_KEY not in log
