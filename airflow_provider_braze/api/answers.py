@@ -24,6 +24,7 @@ from airflow_provider_braze.api.errors import (
     BrazeUnknownOutcomeError,
     mask,
 )
+from airflow_provider_braze.api.models.responses import Begun
 from airflow_provider_braze.api.quota import QUOTAS, retry_after
 from airflow_provider_braze.api.wire import Answer
 
@@ -65,6 +66,8 @@ def read_answer(endpoint: Endpoint, answer: Answer, *secrets: str) -> dict[str, 
 
 
 def _agreed(endpoint: Endpoint, answer: Answer, body: dict[str, Any] | None, *secrets: str) -> dict[str, Any]:
+    if body is None and not answer.content and not _documents_body(endpoint):
+        return {}
     if body is None:
         raise BrazeUnknownOutcomeError(
             f"{endpoint.name}: the answer was {answer.status}, but {mask(_words(answer, body), *secrets)} (is the "
@@ -86,9 +89,15 @@ def _agreed(endpoint: Endpoint, answer: Answer, body: dict[str, Any] | None, *se
             raise BrazeNotSentError(endpoint.name, answer.status, text)
         # A 2xx that is not understood may have messaged people all the same.
         raise BrazeUnknownOutcomeError(f"{endpoint.name}: the answer was {answer.status} and said: {text}")
-    if not isinstance(message, str) and not (endpoint.method == "GET" or _has_dispatch(message, body)):
+    told = isinstance(message, str) or endpoint.method == "GET" or _has_dispatch(message, body)
+    if not told and _documents_body(endpoint):
         raise BrazeUnknownOutcomeError(f"{endpoint.name}: the answer was {answer.status}, but it does not say success")
     return body
+
+
+def _documents_body(endpoint: Endpoint) -> bool:
+    """Tell whether a success has a body by Braze's page; some pages tell a status code only."""
+    return endpoint.response is not Begun
 
 
 def _has_dispatch(message: Any, body: dict[str, Any]) -> bool:

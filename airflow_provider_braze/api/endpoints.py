@@ -29,6 +29,8 @@ class Endpoint:
     :param quota: which of Braze's quotas a call draws from.
     :param broadcast_quota: whether a call without individual recipients draws from the broadcast quotas instead.
     :param repeatable: whether the same call may be repeated blindly without messaging anybody twice.
+    :param messages_nobody: whether no message can come of it, though the same call twice does it twice. A connection
+        with test recipients lets through what is this or repeatable, and looks at whom all else is to.
     :param batch_field: the field that holds many recipients, None where there is none.
     :param batch_limit: how many of them one call takes.
     :param recipient: type of one recipient.
@@ -45,6 +47,7 @@ class Endpoint:
     quota: str = "default_hourly"
     broadcast_quota: bool = False
     repeatable: bool = False
+    messages_nobody: bool = False
     batch_field: str | None = None
     batch_limit: int | None = None
     recipient: Any = None
@@ -99,6 +102,7 @@ _ROWS = (
         sends.SendIdCreate,
         f"messaging/{_SENDS}/post_create_send_ids",
         quota="sends_id_create_daily",
+        messages_nobody=True,
     ),
     _row(
         "transactional_send",

@@ -19,8 +19,6 @@ from airflow_provider_braze.api.models.recipients import IDENTIFIERS, RecipientF
 
 log = logging.getLogger(__name__)
 MOST_NAMES = 5
-# Makes an id that nobody is messaged by; everything else that may not be repeated may message people.
-_HARMLESS = "sends_id_create"
 _ADDRESS = re.compile(r"[^@\s]+@[^@\s]+")
 _PEOPLE_FIELDS = ("recipients", "external_user_ids", "user_aliases", "recipient")
 # What a test recipient gets to see. The rest stays behind: a stranger's attributes would be written to their profile.
@@ -153,7 +151,7 @@ class StagingList:
 
 def messages_people(endpoint: Endpoint) -> bool:
     """Tell whether a call could message somebody, now or later."""
-    return not endpoint.repeatable and endpoint.name != _HARMLESS
+    return not (endpoint.repeatable or endpoint.messages_nobody)
 
 
 def stand_in(recipient: Mapping[str, Any], tester: RecipientFields) -> dict[str, Any]:

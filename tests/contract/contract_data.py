@@ -70,5 +70,5 @@ class Judges:
             answer = self._http.get(row["path"], params=query)
         else:
             answer = self._http.post(row["path"], content=content, headers={"content-type": "application/json"})
-        assert answer.status_code in (200, 201, 400, 413), answer.text
+        assert answer.status_code < 300 or answer.status_code in (400, 413), answer.text
         return None if answer.status_code < 300 else answer.json()["errors"]

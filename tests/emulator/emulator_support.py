@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx
 
+from airflow_provider_braze.emulator.handlers import HANDLERS
 from airflow_provider_braze.emulator.specification import load_contract
 
 WEEKLY = "0f2c9a54-7f0e-4a55-9a55-2d8a4f6f1b10"
@@ -24,7 +25,23 @@ SEND = "/campaigns/trigger/send"
 LIST = "/campaigns/list"
 PUSH = {"android_push": {"alert": "Doors open at 9", "title": "Today"}}
 TIER = {"custom_attribute": {"custom_attribute_name": "tier", "comparison": "equals", "value": "gold"}}
-EXAMPLES = json.loads((Path(__file__).parent / "examples.json").read_text())
+CONTRACT_EXAMPLES = Path(__file__).parents[1] / "contract" / "examples"
+
+
+def _example(endpoint):
+    """What the contract's file has of an endpoint: requests, the one that Braze's page shows, and the answer."""
+    name = f"{endpoint.method}{endpoint.path}".lower().replace("/", "_").translate(str.maketrans("", "", "{}"))
+    found = json.loads((CONTRACT_EXAMPLES / f"{name}.json").read_text())
+    shown = found["docs_example_request"] or {}
+    return {
+        "valid": [found["valid_request_invented"], *found.get("valid_variants_invented", [])],
+        "published": shown.get("body", shown.get("query", shown)),
+        "published_is_valid": found["docs_example_obeys_contract"],
+        "answer": found["success_response_invented"],
+    }
+
+
+EXAMPLES = {name: _example(load_contract().endpoints[name]) for name in HANDLERS}
 
 
 class Caller:

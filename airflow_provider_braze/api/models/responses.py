@@ -26,6 +26,10 @@ class Transactional(BrazeModel):
     metadata: dict[str, Any] | None = None
 
 
+class Begun(BrazeModel):
+    """Braze has begun something; its page tells a status code, and no body."""
+
+
 class Listing(BrazeModel):
     """An answer to a read."""
 
