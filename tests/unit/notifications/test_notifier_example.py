@@ -19,9 +19,17 @@ def example(repo, warehouse):
     return module.dag
 
 
-def test_one_notification_after_the_last_try(example, run_dag, braze_emulator):
-    example.get_task("load_orders").retry_delay = 0
-    assert str(run_dag(example).state) == "failed"
+# ``dag.test()`` breaks on deadlines: of 3.1 on those that count from the queue, which its runs never saw, of 3.3 after
+# a success (https://github.com/apache/airflow/issues/73428). test_system_notifier.py has one that is missed for real.
+@pytest.fixture
+def without_deadline(example):
+    example.deadline = None
+    return example
+
+
+def test_one_notification_after_the_last_try(without_deadline, run_dag, braze_emulator):
+    without_deadline.get_task("load_orders").retry_delay = 0
+    assert str(run_dag(without_deadline).state) == "failed"
     assert braze_emulator.deliveries() == TOLD
     [request] = braze_emulator.requests()
     known = request["body"]["trigger_properties"]
@@ -29,11 +37,9 @@ def test_one_notification_after_the_last_try(example, run_dag, braze_emulator):
     assert known["runbook"] == "https://wiki.example.com/orders"
 
 
-def test_nobody_is_told_of_a_success(example, run_dag, braze_emulator, warehouse):
+def test_nobody_is_told_of_a_success(without_deadline, run_dag, braze_emulator, warehouse):
     warehouse("INSERT INTO orders VALUES ('1')")
-    # dag.test() of a DAG with a deadline breaks after a success: https://github.com/apache/airflow/issues/73428.
-    example.deadline = None
-    assert str(run_dag(example).state) == "success"
+    assert str(run_dag(without_deadline).state) == "success"
     assert braze_emulator.requests() == []
 
 
