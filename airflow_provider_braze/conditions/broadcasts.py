@@ -96,9 +96,9 @@ def span_of(row: Mapping[str, Any]) -> tuple[datetime, datetime]:
 
 def _time_of(text: str, kind: str) -> datetime:
     """Read a time; without a zone where it is on the users' own clocks, or on one that we do not know."""
-    day, _, rest = text.strip().replace("T", " ", 1).partition(" ")
-    clock, _, name = rest.partition(" ")
-    time = datetime.fromisoformat(f"{day} {clock or '00:00:00'}")
+    text = text.strip()
+    clock, _, name = text[11:].partition(" ")
+    time = datetime.fromisoformat(f"{text[:10]} {clock or '00:00:00'}")
     if kind in ON_THEIR_CLOCKS:
         return time.replace(tzinfo=None)
     if name and time.tzinfo is None:

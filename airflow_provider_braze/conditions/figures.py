@@ -121,9 +121,9 @@ class Figures(Condition):
             raise BrazeWaitRefusedError(
                 f"{name} is sent by the dashboard ({kind}): Braze tracks sends of campaigns that the API triggers."
             )
-        last = details.get("last_sent")
+        last = _known_moment(details.get("last_sent"))
         # To the hour only.
-        if last and now - moment_of(last) > SEND_DAYS + timedelta(hours=1) and not self.sent_at:
+        if last and now - last > SEND_DAYS + timedelta(hours=1) and not self.sent_at:
             raise BrazeWaitRefusedError(
                 f"{name} was last sent at {last}: Braze keeps the figures of a send for {SEND_DAYS.days} days."
             )
@@ -200,6 +200,13 @@ class Figures(Condition):
         # The largest of them: one that bounced may count as undelivered, too.
         lost = max(value(days, self.of, name, self.channel) for name in LOST)
         return f"{_tidy(lost):,} of {self.accepted:,} are lost" if self.accepted - lost < self.needed else None
+
+
+def _known_moment(given: Any) -> datetime | None:
+    try:
+        return moment_of(given) if given else None
+    except (TypeError, ValueError):
+        return None
 
 
 def _tidy(number: float) -> float:

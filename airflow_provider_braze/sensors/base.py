@@ -95,7 +95,7 @@ class BrazeSensor(BaseSensorOperator):
             try:
                 verdict = self._look(context)
             except LATER as error:
-                self.log.warning("The next time is later: %s", error)
+                self._tell(f"The next time is later: {error}")
                 return PokeReturnValue(is_done=False)
             self._tell(verdict.text)
             if verdict.state == "failed":

@@ -40,6 +40,17 @@ def number(name: str, given: Any, *, above: float = -math.inf, least: float = -m
     return found
 
 
+def whole(name: str, given: Any, *, least: int, most: float = math.inf) -> int:
+    """Read a whole number, which is no template.
+
+    :raises ValueError: it is none, or out of range.
+    """
+    if isinstance(given, bool) or not isinstance(given, int) or not least <= given <= most:
+        upper = f" to {most:,.0f}" if most < math.inf else " on"
+        raise ValueError(f"{name} is {given!r}: give a whole number from {least:,}{upper}.")
+    return given
+
+
 def share(name: str, given: Any, *, zero: bool) -> float:
     """Read a share, which is no template.
 

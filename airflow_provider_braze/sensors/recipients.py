@@ -10,7 +10,7 @@ from airflow_provider_braze.delivery.audience import UnusableAudience, as_audien
 from airflow_provider_braze.delivery.errors import BrazeAudienceError
 from airflow_provider_braze.delivery.policy import SETTLING_TIME
 from airflow_provider_braze.sensors.base import BrazeSensor
-from airflow_provider_braze.sensors.checks import is_plain, moment, number, share
+from airflow_provider_braze.sensors.checks import is_plain, moment, share, whole
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -34,7 +34,8 @@ class BrazeRecipientsReceivedSensor(BrazeSensor):
         identifiers count. (templated)
     :param campaign_id: API identifier of the campaign. (templated)
     :param canvas_id: API identifier of the Canvas, instead. (templated)
-    :param since: receipts from then on count; by default from when the run was due. (templated)
+    :param since: receipts from then on count, a minute less since clocks differ; by default from when the run was due.
+        (templated)
     :param sample: ask for so many of them only, the same ones each time; at most 1,000. Of a larger audience without a
         sample nobody is asked for.
     :param at_least_share: share of those whom Braze knows that is enough, above 0 and up to 1.
@@ -63,11 +64,11 @@ class BrazeRecipientsReceivedSensor(BrazeSensor):
         if (campaign_id is None) == (canvas_id is None):
             raise ValueError("Give campaign_id or canvas_id, one of them: what are they to have received?")
         share("at_least_share", at_least_share, zero=False)
-        number("max_unknown", max_unknown, least=0)
+        whole("max_unknown", max_unknown, least=0)
         if is_plain(since):
             moment("since", since)
-        if sample is not None and not 1 <= sample <= MOST_PEOPLE:
-            raise ValueError(f"sample is {sample}: give a number from 1 to {MOST_PEOPLE:,}.")
+        if sample is not None:
+            whole("sample", sample, least=1, most=MOST_PEOPLE)
         self.recipients = recipients
         self.campaign_id = campaign_id
         self.canvas_id = canvas_id
