@@ -16,7 +16,8 @@ from airflow_provider_braze.delivery.words import duration
 
 PACKAGE = "airflow_provider_braze"
 QUALIFIER = re.compile(r"\b[a-z]\w*\.")
-FIELD = re.compile(r":(?P<kind>\w+)(?: (?P<name>[*\w]+))?:")
+# A role, such as :class:`X`, may begin a line of prose.
+FIELD = re.compile(r":(?P<kind>\w+)(?: (?P<name>[*\w]+))?:(?!`)")
 
 
 def family(kind: type) -> list[type]:

@@ -20,7 +20,7 @@ project = "Braze messaging for Apache Airflow"
 copyright = "the authors, Apache-2.0"  # noqa: A001 (Sphinx's name)
 version = release = __version__
 
-extensions = ["sphinx.ext.autodoc", "myst_parser", "sphinx_copybutton", "all_parameters"]
+extensions = ["sphinx.ext.autodoc", "myst_parser", "sphinx_copybutton", "all_parameters", "emulator_tables"]
 exclude_patterns = ["_build"]
 nitpicky = False
 
