@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -148,3 +149,6 @@ class Scheduling(Scheduled, BrazeDeliveryOperator):
     def _push_ids(self, schedule_ids: list[str], context: Context) -> None:
         if instance := context.get("ti"):
             instance.xcom_push(key="schedule_ids", value=schedule_ids)
+            # It may be what is wrong, and the ids matter more.
+            with suppress(Exception):
+                instance.xcom_push(key="due_from", value=self.due["due_from"])
