@@ -30,7 +30,7 @@ bench: debian .venv/.ready  ## Speed, as ratios of things run side by side.
 	@.venv/bin/python tests/benchmarks/bench.py
 
 docs: .venv/.ready  ## The documentation, as a site: docs/_build/html/index.html
-	@.venv/bin/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+	@.venv/bin/sphinx-build -W --keep-going -E -q -b html docs docs/_build/html
 	@echo "Open docs/_build/html/index.html"
 
 pins: .venv/.ready  ## Compile requirements/*.in anew.

@@ -73,7 +73,8 @@ def join_parameters(_app: Any, what: str, _name: str, kind: Any, _options: Any, 
     if what not in ("class", "exception"):
         return
     prose, params, others = split(lines)
-    for base in family(kind)[1:]:
+    # An error's parameters are its fields, and those of its base are on the same page.
+    for base in family(kind)[1:] if what == "class" else ():
         for name, text in split((inspect.cleandoc(base.__doc__ or "")).splitlines())[1].items():
             params.setdefault(name, text)
     known = accepted(kind)

@@ -32,6 +32,8 @@ add_module_names = False
 
 html_theme = "furo"
 html_title = "Braze messaging for Airflow"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_copy_source = html_show_sphinx = False
 # A prompt is no part of what is copied.
 copybutton_prompt_text = "$ "

@@ -13,7 +13,7 @@ The question that each class answers first is whether anybody may have been mess
         ├── BrazeUnauthorizedError      401: the key, or the host it is used on
         ├── BrazeForbiddenError         403: the key's permissions, or the account
         ├── BrazeNotFoundError          404: the URL
-        ├── BrazeRateLimitError         429: the quota; carries ``retry_after`` in seconds
+        ├── BrazeRateLimitError         429: the quota; carries retry_after in seconds
         ├── BrazeServerError            500, 502, 503: nothing was sent, says Braze's errors page
         └── BrazeNotSentError           2xx, but the message says that nothing goes out
             └── BrazePausedError          2xx with a notice: the campaign or Canvas is paused or archived

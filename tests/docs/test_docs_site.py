@@ -89,6 +89,12 @@ def test_each_page_and_each_picture_is_used(site):
     assert {picture.name for picture in DOCS.glob("images/*.png")} <= shown
 
 
+def test_each_example_is_shown():
+    page = (DOCS / "examples.md").read_text(encoding="utf-8")
+    shown = re.findall(r"literalinclude} \.\./dags_examples/(\w+\.py)", page)
+    assert sorted(shown) == sorted(path.name for path in (REPO / "dags_examples").glob("*.py"))
+
+
 def public_classes():
     found = [each.name for each in pkgutil.walk_packages(airflow_provider_braze.__path__, "airflow_provider_braze.")]
     # All of them first, so that every class knows its children.
