@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 JITTER = 0.05
 """Share of an interval by which polls differ, so that they do not go out in step for ever."""
 LEAST_INTERVAL = 0.1
+AT_ONCE = 100
+"""How many waits get an answer before the triggerer's loop has its turn: each takes its time to judge it."""
 _NOT_ALLOWED = (BrazeUnauthorizedError, BrazeForbiddenError, BrazeConfigurationError)
 log = logging.getLogger(__name__)
 
@@ -60,7 +62,11 @@ class Subscriber:
         """
         board = Board.of(self._conn_id)
         waits = [board.next(one, self._interval, self._seen.get(one, -math.inf)) for one in questions]
-        told = await asyncio.gather(*waits)
+        try:
+            told = [await wait for wait in waits]
+        finally:
+            for wait in waits:
+                wait.cancel()
         self._seen = {question: one.asked_at for question, one in zip(questions, told, strict=True)}
         answers = []
         for one in told:
@@ -90,14 +96,16 @@ class Board:
     def of(cls, conn_id: str) -> Board:
         """Give the board of this loop for a connection."""
         boards = cls._boards.setdefault(asyncio.get_running_loop(), {})
-        return boards.setdefault(conn_id, cls(conn_id))
+        if conn_id not in boards:
+            boards[conn_id] = cls(conn_id)
+        return boards[conn_id]
 
-    async def next(self, question: Question, interval: float, after: float) -> Told:
-        """Wait for an answer that was asked for later than ``after``."""
+    def next(self, question: Question, interval: float, after: float) -> asyncio.Future[Told]:
+        """Give an answer to come that was asked for later than ``after``; cancel it where nobody waits any longer."""
         poll = self._polls.get(question)
         if poll is None:
             poll = self._polls[question] = _Poll(self._ask, question, self._ended)
-        return await poll.next(interval, after)
+        return poll.next(interval, after)
 
     async def _ended(self, question: Question) -> None:
         self._polls.pop(question, None)
@@ -136,7 +144,7 @@ class _Poll:
 
     def __init__(self, ask: Callable[..., Any], question: Question, ended: Callable[..., Any]) -> None:
         self._ask, self._question, self._ended = ask, question, ended
-        self._waiting: set[asyncio.Future[Told]] = set()
+        self._waiting: list[asyncio.Future[Told]] = []
         self._told: Told | None = None
         self._interval = self._latest = math.inf
         self._wake = asyncio.Event()
@@ -145,36 +153,36 @@ class _Poll:
         self._chance = random.random()  # noqa: S311
         self._task: asyncio.Task[None] | None = None
 
-    async def next(self, interval: float, after: float) -> Told:
+    def next(self, interval: float, after: float) -> asyncio.Future[Told]:
         loop = asyncio.get_running_loop()
+        future: asyncio.Future[Told] = loop.create_future()
         if self._told is not None and self._told.asked_at > after and loop.time() - self._told.asked_at < interval:
-            return self._told
+            future.set_result(self._told)
+            return future
         if interval < self._interval:
             self._interval = interval
             self._wake.set()
-        future: asyncio.Future[Told] = loop.create_future()
-        self._waiting.add(future)
+        self._waiting.append(future)
         if self._task is None:
             self._due_from = loop.time() - interval * self._chance
             self._task = loop.create_task(self._run(loop))
-        try:
-            return await future
-        finally:
-            self._waiting.discard(future)
+        return future
 
     async def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         try:
             while await self._until_due(loop):
                 begun = self._due_from = loop.time()
                 try:
-                    self._tell(Told(begun, await self._ask(self._question, self._interval)))
+                    await self._tell(Told(begun, await self._ask(self._question, self._interval)))
                 except BrazeError as error:
                     if isinstance(error, BrazeRateLimitError):
                         self._due_from = max(begun, loop.time() + (error.retry_after or 0.0) - self._interval)
-                    self._tell(Told(begun, error))
+                    await self._tell(Told(begun, error))
         except Exception as error:
             log.exception("A poll of %s broke off.", self._question.endpoint)
-            self._tell(Told(loop.time(), BrazeError(f"The poll broke off: {error!r}")))
+            # All of them before anybody can ask for more: there will be none.
+            broken = Told(loop.time(), BrazeError(f"The poll broke off: {error!r}"))
+            await self._tell(broken, at_once=len(self._waiting) + 1)
         finally:
             await self._ended(self._question)
 
@@ -185,7 +193,7 @@ class _Poll:
             due = (self._due_from or 0.0) + interval * (1 + JITTER * self._chance)
             left = due - loop.time()
             if left <= 0:
-                return bool(self._waiting)
+                return not all(one.done() for one in self._waiting)
             self._wake.clear()
             try:
                 async with asyncio.timeout(left):
@@ -193,11 +201,13 @@ class _Poll:
             except TimeoutError:
                 pass
 
-    def _tell(self, told: Told) -> None:
+    async def _tell(self, told: Told, at_once: int = AT_ONCE) -> None:
         # Who comes later asks anew where there was no answer.
         self._told = told if isinstance(told.answer, dict) else None
         self._latest, self._interval = self._interval, math.inf
-        for future in self._waiting:
+        waiting, self._waiting = self._waiting, []
+        for place, future in enumerate(waiting, 1):
             if not future.done():
                 future.set_result(told)
-        self._waiting = set()
+            if place % at_once == 0:
+                await asyncio.sleep(0)
