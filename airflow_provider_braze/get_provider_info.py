@@ -122,7 +122,7 @@ CONN_FIELDS: dict[str, Any] = {
 
 UI_FIELD_BEHAVIOUR: dict[str, Any] = {
     "hidden-fields": ["schema", "login"],
-    "relabeling": {"host": "REST endpoint", "password": "REST API key"},
+    "relabeling": {"host": "REST endpoint", "password": "REST API key", "port": "Port"},
     "placeholders": {
         "host": "rest.iad-01.braze.com",
         "password": "made in Braze under Settings > APIs and Identifiers",
