@@ -9,6 +9,7 @@ import time
 import pytest
 
 from airflow_provider_braze.api.errors import (
+    BrazeBadRequestError,
     BrazeConfigurationError,
     BrazeConnectError,
     BrazeGuardError,
@@ -129,6 +130,11 @@ def test_a_wrong_key(ways, braze_emulator, connection, refused):
 def test_a_key_that_is_echoed(ways, braze_emulator, refused):
     braze_emulator.inject("echo_key_401")
     refused(BrazeUnauthorizedError, ways)
+
+
+def test_a_refusal_that_quotes_people(ways, braze_emulator, connection, refused, talkative):
+    connection(host=talkative)
+    refused(BrazeBadRequestError, ways, "400", f"cannot message <recipient {identity_hash('on-call-kim')}>")
 
 
 def test_a_missing_connection(ways, braze_emulator, refused):
