@@ -107,9 +107,11 @@ def _time_of(text: str, kind: str) -> datetime:
 
 
 def _zone_behind(name: str, time: datetime, kind: str) -> tzinfo | None:
-    """Read what stands behind a time: an offset, UTC, or the short name of the company's zone."""
+    """Read what stands behind a time: an offset, UTC, the name of a zone, or the short one of the company's zone."""
     if name in ("UTC", "GMT"):
         return UTC
+    if "/" in name:
+        return _zone(name)
     with suppress(ValueError):
         return datetime.fromisoformat(f"2000-01-01T00:00:00{name}").tzinfo
     zone = _zone(kind)

@@ -67,7 +67,8 @@ class Plan:
         row = find_endpoint(endpoint)
         path, self._payload = fill_path(row, payload)
         self.endpoint = replace(row, path=path)
-        self.report = Report()
+        # A try that finds nothing left to send has no answer that would tell it.
+        self.report = Report(send_id=payload.get("send_id"))
         self.payload = payload
         self.target = " ".join(str(part) for part in (endpoint, *map(payload.get, _PROGRAMS)) if part)
         self._max_recipients = max_recipients

@@ -185,6 +185,9 @@ class BrazeDeliveryOperator(GuardedOperator):
         finally:
             stats.count(plan.report.as_dict(), dag_id=self.dag_id, task_id=self.task_id, endpoint=self.endpoint)
         self.log.info("Done: %s.", plan.report)
+        if plan.report.send_id and (instance := context.get("ti")):
+            # Airflow takes what is in the brackets of .output["send_id"] for a key of its own.
+            instance.xcom_push(key="send_id", value=plan.report.send_id)
         return self.result(delivery)
 
     def result(self, delivery: Delivery) -> Any:

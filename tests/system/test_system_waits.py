@@ -6,8 +6,11 @@ import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from airflow.sdk import DAG, timezone
 
 from airflow_provider_braze.hooks.braze import BrazeHook
+from airflow_provider_braze.operators.send import BrazeSendCampaignOperator
+from airflow_provider_braze.sensors.metrics import BrazeSendMetricSensor
 
 CAMPAIGN = "0f2c9a54-7f0e-4a55-9a55-2d8a4f6f1b10"
 
@@ -67,3 +70,23 @@ def test_bounces_fail_it_early(example, run_dag, braze_emulator):
         "delivered": "failed",
         "spot_check": "upstream_failed",
     }
+
+
+def test_the_send_id_of_a_task_is_an_output_by_name(run_dag, braze_emulator):
+    BrazeHook().call("sends_id_create", {"campaign_id": CAMPAIGN, "send_id": "this-week"})
+    with DAG("by_name", schedule=None, start_date=timezone.datetime(2026, 1, 1)) as dag:
+        send = BrazeSendCampaignOperator(
+            task_id="send", campaign_id=CAMPAIGN, recipients=["u-1", "u-2"], send_id="this-week"
+        )
+        BrazeSendMetricSensor(
+            task_id="wait",
+            campaign_id=CAMPAIGN,
+            send_id=send.output["send_id"],
+            accepted=send.output,
+            at_least_share=1.0,
+            poke_interval=0.2,
+            timeout=20,
+        )
+    run = run_dag(dag)
+    assert states(run) == {"send": "success", "wait": "success"}
+    assert run.get_task_instance("wait").xcom_pull(task_ids="wait")["value"] == 2
