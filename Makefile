@@ -20,6 +20,11 @@ test: check debian .venv/.ready $(OLDEST)/.ready  ## All checks and tests, on th
 	$(OLDEST)/bin/python -m pytest -n auto --maxprocesses 4 --dist worksteal --ignore=tests/distributed
 	@$(MAKE) test-distributed
 
+check: .venv/.ready  ## Lint, format, types.
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
 test-distributed: debian .venv/.ready  ## 200,000 recipients over Celery workers, one of which is killed.
 	.venv/bin/python -m pytest tests/distributed
 
