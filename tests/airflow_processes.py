@@ -113,12 +113,12 @@ def wait_for(what: str, look: Callable[[], Found | None], within: float, every: 
 def fetch(
     url: str, body: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None, verb: str | None = None
 ) -> Any:
-    """GET a URL's JSON, or POST to it where there is a body."""
+    """GET a URL's JSON, or POST to it where there is a body; with another verb do that."""
     data = None if body is None else json.dumps(body).encode()
     request = Request(url, data, {"content-type": "application/json", **(headers or {})}, method=verb)
     try:
         with urlopen(request, timeout=60) as answer:
-            return json.load(answer)
+            return json.loads(answer.read() or "null")
     except HTTPError as error:
         raise RuntimeError(f"{url}: {error.code} {error.read().decode(errors='replace')}") from None
 
@@ -130,7 +130,7 @@ class Airflow:
     :param database: SQLAlchemy URL of an empty database for the metadata.
     :param executor: as in airflow.cfg.
     :param connections: what AIRFLOW_CONN_... variables say, by connection id.
-    :param settings: of airflow.cfg, such as ``{"core.parallelism": 4}``.
+    :param settings: of airflow.cfg, such as ``{"core.parallelism": 4}``; None is Airflow's default.
     """
 
     def __init__(
@@ -173,7 +173,11 @@ class Airflow:
             **{name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW_", "COV_"))},
             "AIRFLOW_HOME": str(self.home),
             "PYTHONUNBUFFERED": "1",
-            **{f"AIRFLOW__{name.replace('.', '__').upper()}": str(value) for name, value in known.items()},
+            **{
+                f"AIRFLOW__{name.replace('.', '__').upper()}": str(value)
+                for name, value in known.items()
+                if value is not None
+            },
             **{f"AIRFLOW_CONN_{name.upper()}": value for name, value in connections.items()},
         }
         atexit.register(self.stop)
@@ -277,6 +281,10 @@ class Airflow:
     def pause(self, dag_id: str, paused: bool = True) -> None:
         """Pause a DAG, or un-pause it."""
         fetch(f"{self._url}/api/v2/dags/{dag_id}", {"is_paused": paused}, self._headers, "PATCH")
+
+    def delete(self, path: str) -> None:
+        """DELETE through Airflow's public API."""
+        fetch(f"{self._url}/api/v2/{path}", None, self._headers, "DELETE")
 
     def task_instances(self, dag_id: str, run_id: str = "~") -> list[dict[str, Any]]:
         """Give the task instances of a DAG run, or of all."""

@@ -17,31 +17,34 @@ if TYPE_CHECKING:
     from airflow_processes import Airflow
 
 
-def defer_all(airflow: Airflow, dag_id: str, triggers: Iterable[BaseTrigger], method: str = "resume") -> str:
-    """Make a run of a DAG with one mapped task, pause the DAG, and let each task instance wait; gives the run's id.
+def defer_all(
+    airflow: Airflow, dag_id: str, triggers: Iterable[BaseTrigger], runs: int = 1, method: str = "resume"
+) -> list[str]:
+    """Make runs of a DAG with one mapped task, pause the DAG, and let each task instance wait; gives the runs' ids.
 
     :param triggers: one for each task instance, in their order.
+    :param runs: how many runs.
     :param method: what a task goes on with.
     """
     # Of a paused DAG the scheduler starts nothing.
     airflow.pause(dag_id)
-    run_id = airflow.post(f"dags/{dag_id}/dagRuns", logical_date=None)["dag_run_id"]
+    run_ids = [airflow.post(f"dags/{dag_id}/dagRuns", logical_date=None)["dag_run_id"] for _ in range(runs)]
     waits = [trigger.serialize() for trigger in triggers]
-    known = {"dag_id": dag_id, "run_id": run_id, "method": method, "waits": waits}
+    known = {"dag_id": dag_id, "run_ids": run_ids, "method": method, "waits": waits}
     airflow.python(__file__, stdin=json.dumps(known))
-    return run_id
+    return run_ids
 
 
-def _defer(dag_id: str, run_id: str, method: str, waits: list[tuple[str, dict[str, Any]]]) -> None:
+def _defer(dag_id: str, run_ids: list[str], method: str, waits: list[tuple[str, dict[str, Any]]]) -> None:
     from airflow.models.taskinstance import TaskInstance
     from airflow.models.trigger import Trigger
     from airflow.utils.session import create_session
     from airflow.utils.state import TaskInstanceState
     from sqlalchemy import select
 
-    mapped = select(TaskInstance).where(TaskInstance.dag_id == dag_id, TaskInstance.run_id == run_id)
+    mapped = select(TaskInstance).where(TaskInstance.dag_id == dag_id, TaskInstance.run_id.in_(run_ids))
     with create_session() as session:
-        instances = session.scalars(mapped.order_by(TaskInstance.map_index)).all()
+        instances = session.scalars(mapped.order_by(TaskInstance.run_id, TaskInstance.map_index)).all()
         for instance, (classpath, kwargs) in zip(instances, waits, strict=True):
             instance.trigger = Trigger(classpath, kwargs)
             instance.state = TaskInstanceState.DEFERRED

@@ -17,6 +17,7 @@ from statistics import median
 
 import airflow_bench
 import ten_million
+import waits_bench
 from rich.console import Console
 from rich.table import Table
 
@@ -43,6 +44,7 @@ def main() -> None:
             "sequential_requests",
         )
         airflow_bench.main(url, run)
+    waits_bench.main()
     ten_million.main()
 
 

@@ -60,7 +60,7 @@ def crowd(airflow, braze):
 
     began = time.time()
     waits = [waits_for(CROWD)] * CROWD_SIZE + [waits_for(FEW)] * FEW_SIZE
-    run_id = defer_all(airflow, "crowd", waits)
+    [run_id] = defer_all(airflow, "crowd", waits)
     airflow.wait_for("the triggerer to take them all", lambda: all_wait(run_id, set()))
     before = asked_now()
     known = logs(run_id)

@@ -16,6 +16,7 @@ from airflow_provider_braze.operators.send import BrazeSendCampaignOperator
 CAMPAIGN = "0f2c9a54-7f0e-4a55-9a55-2d8a4f6f1b10"
 START = timezone.datetime(2026, 1, 1)
 BY_HTTP_OPERATOR, BY_ONE_TASK, BY_LEDGER = 2_000, 50_000, 80_000
+WAITS_A_RUN = 1_000
 ROUNDS = 3
 
 
@@ -65,6 +66,14 @@ with DAG("by_http_operator", schedule=None, start_date=START):
 
 with DAG("by_one_task", schedule=None, start_date=START):
     BrazeSendCampaignOperator(task_id="send", campaign_id=CAMPAIGN, recipients=Everybody(BY_ONE_TASK))
+
+with DAG("ten_thousand", schedule=None, start_date=START):
+
+    @task
+    def wait(number: int) -> None:
+        """Never runs: its instances are put to wait."""
+
+    wait.expand(number=list(range(WAITS_A_RUN)))
 
 with DAG("by_ledger", schedule=None, start_date=START):
 
