@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +13,13 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 if TYPE_CHECKING:
     from airflow_provider_braze.api.client import AsyncBrazeClient
 
-# Airflow gives on_kill 30 seconds by default; what was not deleted is to be named before.
+# Airflow gives on_kill 30 seconds by default; what could not be deleted is named soon.
 PATIENCE = 25.0
 LOOK_EVERY = 60.0
 _TRIES = 4
 _HAS_ON_KILL = hasattr(BaseTrigger, "on_kill")
+# An event loop itself keeps only weak references to its tasks.
+_UNDER_WAY: set[asyncio.Task[None]] = set()
 
 
 class BrazeScheduleTrigger(BaseTrigger):
@@ -58,13 +61,13 @@ class BrazeScheduleTrigger(BaseTrigger):
     async def on_kill(self) -> None:
         """Call the schedules off, unless the task was marked a success (Airflow 3.3 and newer)."""
         if not self._is_over and self.schedule_ids:
-            await self._end(await self._is_given_up(otherwise=True))
+            await _to_the_end(self._end(otherwise=True))
 
     async def cleanup(self) -> None:
         """Do the same on Airflow 3.1 and 3.2, where it is called at any end and the state alone tells which."""
         if not _HAS_ON_KILL and not self._is_over and self.schedule_ids:
             # A triggerer that stops may not be able to ask; the task then goes on in another one.
-            await self._end(await self._is_given_up(otherwise=False))
+            await _to_the_end(self._end(otherwise=False))
 
     async def _is_given_up(self, *, otherwise: bool) -> bool:
         """Tell whether the task was cleared or failed, by its state.
@@ -91,8 +94,8 @@ class BrazeScheduleTrigger(BaseTrigger):
         state = states.get(task.run_id, {}).get(name)
         return None if state is None else str(getattr(state, "value", state))
 
-    async def _end(self, given_up: bool) -> None:
-        if not given_up:
+    async def _end(self, *, otherwise: bool) -> None:
+        if not await self._is_given_up(otherwise=otherwise):
             self.log.info("The wait has ended, %d schedules stay as they are.", len(self.schedule_ids))
             return
         left = list(self.schedule_ids)
@@ -136,3 +139,13 @@ class BrazeScheduleTrigger(BaseTrigger):
             else:
                 return True
         return False
+
+
+async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
+    """Go on where it is cancelled: Airflow 3.3 cancels a trigger each second until it has ended, its on_kill too."""
+    task = asyncio.create_task(work)
+    _UNDER_WAY.add(task)
+    task.add_done_callback(_UNDER_WAY.discard)
+    while not task.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.shield(task)
