@@ -1,7 +1,7 @@
 # Two commands matter: `make demo` and `make test`. Each makes what it needs.
 PYTHON ?= python3
 OLDEST := .venv-3.1
-DEBIAN := postgresql redis-server chromium
+DEBIAN := postgresql redis-server chromium fonts-liberation
 MAKEFLAGS += --no-print-directory
 
 .PHONY: demo demo-stop ui test test-distributed check debian bench docs screenshots pins clean
