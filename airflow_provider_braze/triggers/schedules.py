@@ -124,7 +124,7 @@ class BrazeScheduleTrigger(BaseTrigger):
             await asyncio.gather(*(one(schedule_id) for schedule_id in self.schedule_ids))
 
     async def _delete_one(self, client: AsyncBrazeClient, schedule_id: str) -> bool:
-        from airflow_provider_braze.api.errors import BrazeError
+        from airflow_provider_braze.api.errors import BrazeError, BrazeRateLimitError
         from airflow_provider_braze.delivery.schedule_calls import is_refusal
 
         for attempt in range(_TRIES):
@@ -135,7 +135,9 @@ class BrazeScheduleTrigger(BaseTrigger):
                     self.log.warning("Schedule %s waits no longer, deleted before or sent: %s", schedule_id, error)
                     return True
                 self.log.warning("Schedule %s: %s", schedule_id, error)
-                await asyncio.sleep(getattr(error, "retry_after", None) or 2.0**attempt)
+                # Of other errors it is when the quota begins anew.
+                wished = error.retry_after if isinstance(error, BrazeRateLimitError) else None
+                await asyncio.sleep(max(2.0**attempt / 4, wished or 0))
             else:
                 return True
         return False
