@@ -27,20 +27,22 @@ class Scheduling(Scheduled, BrazeDeliveryOperator):
     Run again, by a retry, a clear, or in another run with the same ``delivery_key``, it compares with what the ledger
     knows: where nothing differs nothing changes; another time or other ``messages`` update the schedules; other
     recipients or values delete them and make them anew, since Braze cannot change those. Nothing is touched from a
-    minute before the first message on: the task then fails, and says how to go on. After a clear it asks Braze for each
-    schedule by an update that changes nothing, and makes those anew that somebody deleted. With ``on_clear="resend"`` a
-    clear deletes what has not gone out yet, and schedules to everybody anew. The key then needs the permissions to
-    update and to delete, too; see the operators for those. Tasks that share a ``delivery_key`` share people, so each
-    must keep to its part of them.
+    minute before the first message on: the task then fails, and says how to go on. After a clear, and in another run,
+    it updates each schedule to what it is, and makes those anew that Braze refuses as gone; with ``on_clear="resend"``
+    a clear deletes what has not gone out yet, and schedules to everybody anew. Whatever else moves its schedules must
+    not move them to an earlier time: it could take what was sent for deleted. Tasks that share a ``delivery_key`` share
+    people, so each must keep to its part of them.
 
-    The report also says how many schedules of earlier tries were ``updated`` and ``deleted``, and between which times
-    the messages go out, ``due_from`` and ``due_until``, in UTC.
+    The key needs the permissions to update and to delete, too. The report also says how many schedules of earlier tries
+    were ``updated`` and ``deleted``, and between which times the messages go out, ``due_from`` and ``due_until``, in
+    UTC.
 
     :param wait_until_sent: whether the task, having scheduled, defers until the last message has gone out: with
         ``in_local_time`` until 12 hours after that time in UTC, with ``at_optimal_time`` a day more. Whoever clears the
         waiting task or marks it failed deletes the schedules; marked a success, it keeps them. A task that waits for
-        Braze's quota is held the same way, with what it has scheduled so far. It needs a triggerer, which deletes at
-        once on Airflow 3.3 and newer; before that, unless it stops at the same moment.
+        Braze's quota is held the same way, with what it has scheduled so far. The triggerer does that, a second or two
+        later: of a task that is marked failed while none runs, nothing is deleted. A cleared one then deletes them
+        itself, when it runs again.
     """
 
     lasting: ClassVar[bool] = True

@@ -136,7 +136,10 @@ def local_times(emulator):
 def test_the_launch_reaches_everybody_at_nine_on_their_own_clock(launch, braze_emulator):
     day, state, tasks = launch([3.2, 3.5], "08:15")
     assert state == "success"
-    assert (tasks["check_prices"], tasks["move_to_noon"], tasks["call_off"]) == ("success", "skipped", "skipped")
+    assert (tasks["launch.check_prices"], tasks["launch.call_off"], tasks["move_to_noon"]) == (
+        *["success"] * 2,
+        "skipped",
+    )
     [scheduled] = braze_emulator.schedules()
     assert (scheduled["state"], scheduled["updates"], scheduled["campaign_id"]) == ("waiting", 0, LAUNCH)
     assert scheduled["body"]["trigger_properties"] == {"launch_day": day}
@@ -153,7 +156,7 @@ def test_the_launch_reaches_everybody_at_nine_on_their_own_clock(launch, braze_e
 def test_the_launch_moves_to_noon_when_the_beans_are_late(launch, braze_emulator):
     day, state, tasks = launch([3.2], "10:40")
     assert state == "success"
-    assert (tasks["move_to_noon"], tasks["call_off"]) == ("success", "skipped")
+    assert (tasks["launch.call_off"], tasks["move_to_noon"]) == ("success", "success")
     [scheduled] = braze_emulator.schedules()
     assert (scheduled["state"], scheduled["updates"], scheduled["in_local_time"]) == ("waiting", 1, True)
     braze_emulator.clock.advance(4 * DAY)
@@ -165,9 +168,11 @@ def test_the_launch_is_called_off_when_a_price_is_missing(launch, braze_emulator
     _, state, tasks = launch([3.2, None], "10:40", people)
     assert state == "failed", "whoever is on call must hear of it"
     assert tasks == {
-        "schedule_launch": "success",
-        "check_prices": "failed",
-        "call_off": "success",
+        "launch.begin": "success",
+        "launch.schedule": "success",
+        "launch.check_prices": "failed",
+        "launch.approved": "upstream_failed",
+        "launch.call_off": "success",
         "beans_arrive_late": "upstream_failed",
         "move_to_noon": "upstream_failed",
     }
