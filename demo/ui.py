@@ -29,8 +29,8 @@ STEPS = """
 
   1. Admin > Connections: test [bold]braze_default[/] with the button in its row, and open it to see the form.
   2. Dags > [bold]braze_sql_audience_to_campaign[/] > Trigger: the weekly offer goes to 988 customers.
-  3. Open the run's task [bold]send_weekly_offer[/]: the log counts everybody, Storage > XCom has the report, and Details
-     has the link "Braze dashboard". Here it leads to the inbox, where every message can be read.
+  3. Open the run's task [bold]send_weekly_offer[/]: its log counts everybody, Storage > XCom has the report, and under
+     Details is the link "Braze dashboard". Here it leads to the inbox, where every message can be read.
 
 No DAG runs before you trigger it, and nothing leaves this machine. Stop with Ctrl+C.
 """

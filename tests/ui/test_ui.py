@@ -36,7 +36,7 @@ EXTRA = {
 }
 
 
-def test_a_newcomer_clicks_through(ui, page, pictures):
+def test_a_newcomer_clicks_through(ui, page, pictures, tmp_path):
     try:
         open_connections(page, ui)
         the_form_says_what_it_wants(page, pictures)
@@ -48,7 +48,7 @@ def test_a_newcomer_clicks_through(ui, page, pictures):
         the_link_leads_to_the_dashboard(page, ui, pictures)
         everybody_has_the_offer_once(page, ui, pictures)
     except Exception:
-        page.screenshot(path=pictures / "when-it-failed.png")
+        page.screenshot(path=tmp_path / "when-it-failed.png")
         print(page.url, ui.log.read_text(errors="replace")[-5000:], sep="\n")
         raise
 
