@@ -44,7 +44,7 @@ def test_success_with_a_key_that_only_reads(connection):
 @pytest.mark.usefixtures("braze_emulator")
 def test_a_wrong_key(connection):
     connection(password="wrong-key-9f3")
-    refusal("Wrong key", "password", "one instance only", key="wrong-key-9f3")
+    refusal("Wrong key", "REST API key", "one instance only", key="wrong-key-9f3")
 
 
 def test_a_wrong_key_that_braze_repeats(braze_emulator, connection):
