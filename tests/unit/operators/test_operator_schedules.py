@@ -382,6 +382,7 @@ def test_nothing_is_touched_once_the_first_message_may_have_gone_out(either, bra
     assert [word for word in ("new run of the DAG", "on_clear='resend'") if word not in str(caught.value)] == []
     assert (braze.calls(), braze.waiting()) == ({}, made)
     assert set(either.xcoms["schedule_ids"]) == set(made)
+    assert either.try_(schedule=when)["accepted_before"] == 150, "nothing was begun"
 
 
 def test_the_same_is_fine_at_any_time(either, braze):
@@ -612,6 +613,18 @@ def test_killed_between_a_change_and_its_note(either, braze, what, last, killed)
     ] * 3
     assert braze.days() == {wanted.get("schedule", APRIL)[:10]}
     braze.all_sent(wanted.get("recipients", MANY))
+
+
+@pytest.mark.parametrize("number", range(2, 5))
+@pytest.mark.parametrize("what", CHANGES)
+def test_killed_and_then_wanted_as_it_was(either, braze, what, number):
+    either.try_()
+    with killed_at(number, "before"):
+        either.try_(**CHANGES[what])
+    report = either.try_()
+    assert set(braze.waiting()) == set(report["schedule_ids"])
+    assert braze.days() == {APRIL[:10]}
+    braze.all_sent()
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4, 5])
