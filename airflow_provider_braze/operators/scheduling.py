@@ -25,13 +25,17 @@ class Scheduling(Scheduled, BrazeDeliveryOperator):
     """Schedules, and keeps what is scheduled in step with the task.
 
     Run again, by a retry, a clear, or in another run with the same ``delivery_key``, it compares with what the ledger
-    knows: where nothing differs nothing changes; another time or other ``messages`` update the schedules; other
-    recipients or values delete them and make them anew, since Braze cannot change those. Nothing is touched from a
-    minute before the first message on: the task then fails, and says how to go on. After a clear, and in another run,
-    it updates each schedule to what it is, and makes those anew that Braze refuses as gone; with ``on_clear="resend"``
-    a clear deletes what has not gone out yet, and schedules to everybody anew. Whatever else moves its schedules must
-    not move them to an earlier time: it could take what was sent for deleted. Tasks that share a ``delivery_key`` share
-    people, so each must keep to its part of them.
+    knows:
+
+    - nothing differs: nothing changes. After a clear, and in another run, each schedule is updated to what it is, and
+      those that Braze refuses as gone are made anew;
+    - another time or other ``messages``: the schedules are updated;
+    - other recipients or values: they are deleted and made anew, since Braze cannot change those;
+    - a clear with ``on_clear="resend"``: what has not gone out yet is deleted, and everybody is scheduled to anew.
+
+    Nothing is touched from a minute before the first message on: the task then fails, and says how to go on. Whatever
+    else moves its schedules must not move them to an earlier time: it could take what was sent for deleted. Tasks that
+    share a ``delivery_key`` share people, so each must keep to its part of them.
 
     The key needs the permissions to update and to delete, too. The report also says how many schedules of earlier tries
     were ``updated`` and ``deleted``, and between which times the messages go out, ``due_from`` and ``due_until``, in
@@ -58,8 +62,9 @@ class Scheduling(Scheduled, BrazeDeliveryOperator):
         self._is_resumed = True
         return super().resume(context, event)
 
-    def sent(self, context: Context, event: Any = None, *, report: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+    def sent(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002
         """Return the report, after all was sent."""
+        report: dict[str, Any] = event["report"]
         self.log.info("The last message of %d schedules was due by now.", len(report["schedule_ids"]))
         return report
 
@@ -104,7 +109,7 @@ class Scheduling(Scheduled, BrazeDeliveryOperator):
             return report
         self.log.info("The task waits until the last message has gone out, at %s.", report["due_until"])
         trigger = self.wait_until(moment, report, context)
-        self.defer(trigger=trigger, method_name="sent", kwargs={"report": report})
+        self.defer(trigger=trigger, method_name="sent")
         raise AssertionError("defer does not return")
 
     def wait_until(self, moment: datetime, report: Mapping[str, Any], context: Context) -> BaseTrigger:
@@ -119,6 +124,7 @@ class Scheduling(Scheduled, BrazeDeliveryOperator):
             fields=self.program,
             schedule_ids=ids,
             moment=moment.isoformat(),
+            report=report,
         )
 
     @property

@@ -32,10 +32,18 @@ class BrazeScheduleTrigger(BaseTrigger):
     :param fields: what it takes beside ``schedule_id``.
     :param schedule_ids: the schedules.
     :param moment: until when to wait, in ISO 8601.
+    :param report: what the task is to return; its event hands it on, since ``dag.test()`` drops a deferral's own kwargs.
     """
 
     def __init__(
-        self, *, braze_conn_id: str, endpoint: str, fields: Mapping[str, str], schedule_ids: list[str], moment: str
+        self,
+        *,
+        braze_conn_id: str,
+        endpoint: str,
+        fields: Mapping[str, str],
+        schedule_ids: list[str],
+        moment: str,
+        report: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.braze_conn_id = braze_conn_id
@@ -43,11 +51,12 @@ class BrazeScheduleTrigger(BaseTrigger):
         self.fields = dict(fields)
         self.schedule_ids = schedule_ids
         self.moment = moment
+        self.report = report
         self._is_over = False
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Give what Airflow stores: plain JSON."""
-        names = ("braze_conn_id", "endpoint", "fields", "schedule_ids", "moment")
+        names = ("braze_conn_id", "endpoint", "fields", "schedule_ids", "moment", "report")
         return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -56,7 +65,7 @@ class BrazeScheduleTrigger(BaseTrigger):
         while (left := (moment - datetime.now(UTC)).total_seconds()) > 0:
             await asyncio.sleep(min(left, LOOK_EVERY))
         self._is_over = True
-        yield TriggerEvent({"moment": self.moment})  # type: ignore[no-untyped-call]
+        yield TriggerEvent({"moment": self.moment, "report": self.report})  # type: ignore[no-untyped-call]
 
     async def on_kill(self) -> None:
         """Call the schedules off, unless the task was marked a success (Airflow 3.3 and newer)."""

@@ -88,7 +88,7 @@ def test_it_ends_at_the_moment():
 
     began = time.monotonic()
     [event] = run(trigger(moment=moment.isoformat()))
-    assert event.payload == {"moment": moment.isoformat()}
+    assert event.payload == {"moment": moment.isoformat(), "report": None}
     assert 0.3 < time.monotonic() - began < 5
 
 
