@@ -20,8 +20,8 @@ _REST_HOST = "the REST endpoint of your instance, for example rest.iad-01.braze.
 NOT_BRAZE = f"Wrong host: it answers, but not as Braze's REST API. Use {_REST_HOST}, without a path."
 _TEXTS: dict[type[BrazeError], str] = {
     BrazeUnauthorizedError: (
-        "Wrong key, or wrong instance: Braze does not accept this key on this host. The REST API key must be whole, and "
-        "the REST endpoint that of its instance, such as rest.iad-01.braze.com; a key is valid on one instance only."
+        "Wrong key, or wrong instance: Braze does not accept this key on this host. The REST API key must be whole, "
+        "and the REST endpoint that of its instance, such as rest.iad-01.braze.com; a key is valid on one instance only."
     ),
     BrazeForbiddenError: (
         "Missing permission: the host is right and Braze knows the key, but it may not call campaigns.list, which this "

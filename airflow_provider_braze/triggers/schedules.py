@@ -32,7 +32,7 @@ class BrazeScheduleTrigger(BaseTrigger):
     :param fields: what it takes beside ``schedule_id``.
     :param schedule_ids: the schedules.
     :param moment: until when to wait, in ISO 8601.
-    :param report: what the task is to return; its event hands it on, since ``dag.test()`` drops a deferral's own kwargs.
+    :param report: what the task is to return, in its event: ``dag.test()`` drops a deferral's own kwargs.
     """
 
     def __init__(
