@@ -21,7 +21,8 @@ NOT_BRAZE = f"Wrong host: it answers, but not as Braze's REST API. Use {_REST_HO
 _TEXTS: dict[type[BrazeError], str] = {
     BrazeUnauthorizedError: (
         "Wrong key, or wrong instance: Braze does not accept this key on this host. The REST API key must be whole, "
-        "and the REST endpoint that of its instance, such as rest.iad-01.braze.com; a key is valid on one instance only."
+        "and the REST endpoint that of its instance, such as rest.iad-01.braze.com: a key is valid on one instance "
+        "only."
     ),
     BrazeForbiddenError: (
         "Missing permission: the host is right and Braze knows the key, but it may not call campaigns.list, which this "
