@@ -38,8 +38,8 @@ def trigger(**given):
         "moment": "2099-04-07T09:00:00+00:00",
     }
     made = BrazeScheduleTrigger(**{**known, **given})
-    # What the triggerer gives a trigger; its setter wants a task that is Airflow's own.
-    made._task_instance = SimpleNamespace(dag_id="d", task_id="t", run_id="r", map_index=-1)
+    # What the triggerer gives a trigger.
+    made.task_instance = SimpleNamespace(dag_id="d", task_id="t", run_id="r", map_index=-1)
     return made
 
 
@@ -115,7 +115,7 @@ def test_otherwise_all_stays(made, state, left, monkeypatch, said, has_on_kill):
 
 
 def test_a_part_of_a_mapped_task_has_a_state_of_its_own(made, state, left, monkeypatch):
-    made._task_instance.map_index = 3
+    made.task_instance.map_index = 3
     state("success", "t_3")
     end(made, monkeypatch)
     assert left() == 12
