@@ -63,7 +63,7 @@ def airflow(servers, braze):
         "triggerer.max_trigger_to_select_per_loop": 2 * ids.CROWD_SIZE,
         # So long after its last sign of life, another triggerer takes over what a dead one had.
         "triggerer.job_heartbeat_sec": 1,
-        "triggerer.triggerer_health_check_threshold": 10,
+        "triggerer.triggerer_health_check_threshold": 6,
     }
     airflow = servers.enter_context(
         Airflow(
