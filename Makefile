@@ -2,6 +2,11 @@
 PYTHON ?= python3
 OLDEST := .venv-3.1
 DEBIAN := postgresql redis-server chromium fonts-liberation
+# Tests that start an Airflow with all its processes share it within a file, so each file stays in one worker.
+AIRFLOWS := tests/triggerer tests/ui tests/system/test_system_backfill.py tests/system/test_system_notifier.py \
+	tests/system/test_system_schedules_held.py
+MANY := -n auto --maxprocesses 4 --dist worksteal $(addprefix --ignore=,tests/distributed $(AIRFLOWS))
+WHOLE := -n 2 --dist loadfile $(AIRFLOWS)
 MAKEFLAGS += --no-print-directory
 
 .PHONY: demo demo-stop ui test test-distributed check debian bench docs screenshots pins clean
@@ -16,8 +21,10 @@ ui: .venv/.ready  ## Airflow's UI with the example DAGs and a local Braze, to cl
 	@.venv/bin/python demo/ui.py
 
 test: check debian .venv/.ready $(OLDEST)/.ready  ## All checks and tests, on the newest Airflow and on 3.1.
-	.venv/bin/python -m pytest -n auto --maxprocesses 4 --dist worksteal --ignore=tests/distributed --cov --cov-report=term
-	$(OLDEST)/bin/python -m pytest -n auto --maxprocesses 4 --dist worksteal --ignore=tests/distributed
+	.venv/bin/python -m pytest $(MANY) --cov --cov-report=term
+	.venv/bin/python -m pytest $(WHOLE)
+	$(OLDEST)/bin/python -m pytest $(MANY)
+	$(OLDEST)/bin/python -m pytest $(WHOLE)
 	@$(MAKE) test-distributed
 
 check: .venv/.ready  ## Lint, format, types.
