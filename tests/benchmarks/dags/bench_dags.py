@@ -67,6 +67,11 @@ with DAG("by_http_operator", schedule=None, start_date=START):
 with DAG("by_one_task", schedule=None, start_date=START):
     BrazeSendCampaignOperator(task_id="send", campaign_id=CAMPAIGN, recipients=Everybody(BY_ONE_TASK))
 
+with DAG("by_one_task_of_64_lanes", schedule=None, start_date=START):
+    BrazeSendCampaignOperator(
+        task_id="send", braze_conn_id="braze_64", campaign_id=CAMPAIGN, recipients=Everybody(BY_ONE_TASK)
+    )
+
 with DAG("ten_thousand", schedule=None, start_date=START):
 
     @task
