@@ -43,9 +43,7 @@ class Asker:
         :raises BrazeError: as a call to the endpoint.
         """
         endpoint = find_endpoint(question.endpoint)
-        pacer = self._pacers.setdefault(
-            endpoint.quota, Pacer(reserve=self._reserve, lanes=self.client.lanes, clock=time.monotonic)
-        )
+        pacer = self._pacers.setdefault(endpoint.quota, Pacer(reserve=self._reserve, lanes=self.client.lanes))
         request = self.client.build(endpoint, question.payload())
         end = time.monotonic() + longest_wait
         while (seconds := pacer.take()) > 0:
