@@ -38,3 +38,16 @@ def sending():
         return dag
 
     return make
+
+
+@pytest.fixture
+def said(capfd, caplog):
+    """What the logs have said since it was asked last: Airflow's own, and those of the standard library."""
+    caplog.set_level("INFO")
+
+    def read():
+        text = "".join(capfd.readouterr()) + caplog.text
+        caplog.clear()
+        return text
+
+    return read

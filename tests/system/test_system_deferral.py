@@ -30,19 +30,6 @@ def remembered(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def said(capfd, caplog):
-    """What the logs have said since it was asked last: Airflow's own, and those of the standard library."""
-    caplog.set_level("INFO")
-
-    def read():
-        text = "".join(capfd.readouterr()) + caplog.text
-        caplog.clear()
-        return text
-
-    return read
-
-
-@pytest.fixture
 def trial(run_dag, sending, braze_emulator, connection, said):
     """Run the sending DAG; gives its state, how often it deferred, deliveries per person, and the log."""
     connection(extra={"lanes": 2})

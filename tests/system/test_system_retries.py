@@ -14,19 +14,6 @@ HAS_STORE = tuple(map(int, airflow.__version__.split(".")[:2])) >= (3, 3)
 
 
 @pytest.fixture
-def said(capfd, caplog):
-    """What the logs have said since it was asked last: Airflow's own, and those of the standard library."""
-    caplog.set_level("INFO")
-
-    def read():
-        text = "".join(capfd.readouterr()) + caplog.text
-        caplog.clear()
-        return text
-
-    return read
-
-
-@pytest.fixture
 def trial(run_dag, sending, braze_emulator, connection, said):
     """Run the sending DAG; gives state and number of the last try, deliveries per person, and the log."""
     connection(extra={"lanes": 1})

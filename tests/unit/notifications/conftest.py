@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
 import pytest
@@ -64,35 +61,14 @@ def sent(braze_emulator):
 
 
 @pytest.fixture
-def free_port():
-    """A port on which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        yield probe.getsockname()[1]
-
-
-@pytest.fixture
-def talkative():
+def talkative(served):
     """A Braze that quotes in its refusals whom a request is to; gives its URL."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            names = [one["external_user_id"] for one in body["recipients"]]
-            content = json.dumps({"message": f"cannot message {', '.join(names)}"}).encode()
-            self.send_response(400)
-            self.send_header("content-length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+    def answer(_, body):
+        names = [one["external_user_id"] for one in json.loads(body)["recipients"]]
+        return 400, {"message": f"cannot message {', '.join(names)}"}, {}
 
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    return served(answer)
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import json
 import threading
 import time
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
 import pytest
@@ -144,41 +143,17 @@ def asked(braze_emulator):
 
 
 @pytest.fixture
-def other_braze(connection):
+def other_braze(connection, served):
     """A Braze that answers what a test says: a dict of path to (status, content); the connection points at it."""
-    servers = []
 
     def start(answers):
         calls = []
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
+        def answer(path, _):
+            calls.append(path)
+            return (*answers[path], {})
 
-            def do_POST(self):
-                self.do_GET()
-
-            def do_GET(self):
-                self.rfile.read(int(self.headers.get("content-length") or 0))
-                path = self.path.partition("?")[0]
-                calls.append(path)
-                status, content = answers[path]
-                content = content if isinstance(content, bytes) else json.dumps(content).encode()
-                self.send_response(status)
-                self.send_header("content-type", "application/json")
-                self.send_header("content-length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-            def log_message(self, *_):
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        servers.append(server)
-        connection(host=f"http://127.0.0.1:{server.server_port}")
+        connection(host=served(answer))
         return calls
 
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+    return start
