@@ -165,6 +165,7 @@ class Delivery:
         if self.ledger is None:
             return False
         past, report = self.ledger.past, self.report
+        report.began = past.began
         report.schedule_ids += past.schedule_ids
         report.add_dispatch_ids(past.dispatch_ids)
         if not past.doubtful_requests or self.policy.on_unknown != "fail":
@@ -270,7 +271,8 @@ class Delivery:
         """Bring an outcome into the report; those in doubt are counted where it is decided what becomes of them."""
         report, people = self.report, request.recipients
         self.course.somebody |= sent.outcome in (Outcome.ACCEPTED, Outcome.UNKNOWN)
-        report.requests += sent.outcome not in (Outcome.NOT_SENT, Outcome.REFUSED)
+        if sent.outcome not in (Outcome.NOT_SENT, Outcome.REFUSED):
+            report.add_request(sent.left_at)
         if isinstance(sent.error, BrazePausedError) and self.policy.allow_paused:
             report.notices.append(sent.error.message)
             self.course.paused |= not self.halt

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 # A report travels through XCom: it keeps the first of each kind and counts the rest.
@@ -26,6 +27,7 @@ class Report:
         user exists.
     :param accepted_before: how many of these the ledger knew already, so that nothing was sent to them now.
     :param failed: recipients that Braze refused.
+    :param began: when the first request of the first try left, ISO 8601 in UTC; None where none did.
     :param schedule_ids: what update and delete take, one per request.
     :param notices: what Braze said of a campaign or Canvas that is paused or archived.
     :param unknown: recipients of requests whose answer was lost.
@@ -40,6 +42,7 @@ class Report:
     accepted_before: int = 0
     failed: int = 0
     unknown: int = 0
+    began: str | None = None
     invalid_reasons: dict[str, int] = field(default_factory=dict)
     invalid_samples: list[str] = field(default_factory=list)
     schedule_ids: list[str] = field(default_factory=list)
@@ -63,6 +66,14 @@ class Report:
         self.invalid_reasons[reason] = self.invalid_reasons.get(reason, 0) + 1
         if len(self.invalid_samples) < MOST_ERRORS:
             self.invalid_samples.append(f"{row}: {reason}")
+
+    def add_request(self, left_at: float) -> None:
+        """Count a request that Braze answered or may have received.
+
+        :param left_at: when it left, in epoch seconds.
+        """
+        self.requests += 1
+        self.began = self.began or datetime.fromtimestamp(left_at, UTC).isoformat(timespec="seconds")
 
     def add_error(self, text: str) -> None:
         """Keep what Braze said, up to a bound."""

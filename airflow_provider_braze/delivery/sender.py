@@ -140,13 +140,13 @@ class Sender:
             answer = await self.client.exchange(wrapped)
             answered = True
             self.pacer.note(read_rate_limit(answer.headers))
-            return Sent(Outcome.ACCEPTED, self.client.read(self.endpoint, answer), None)
+            return Sent(Outcome.ACCEPTED, self.client.read(self.endpoint, answer), None, left_at)
         except BrazeError as error:
             if not answered:
                 self.pacer.note(RateLimit())
             if self.repeat_is_refused and isinstance(error, BrazeBadRequestError) and _ALREADY(error.message):
                 log.info("Braze has this one already, nothing was sent again: %s", error.message)
-                return Sent(Outcome.ACCEPTED, {"status": "already sent"}, None)
+                return Sent(Outcome.ACCEPTED, {"status": "already sent"}, None, left_at)
             outcome = outcome_of(error, trust_server_errors=self.trust_server_errors)
             if isinstance(error, BrazePausedError) and error.body.get("schedule_id"):
                 # It is there, and goes out should somebody resume the campaign.

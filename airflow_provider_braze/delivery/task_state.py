@@ -29,6 +29,8 @@ from airflow_provider_braze.delivery.plan import Plan
 from airflow_provider_braze.delivery.report import MOST_IDS
 
 HEAD = "braze/delivery"
+RESULT = "braze/result"
+"""What a task that prepares a send gave at first."""
 # A value of 64 KB draws a warning; 200 requests with a schedule id each have about 12 KB.
 REQUESTS_A_KEY = 200
 _FREE, _INTENT, _DOUBT, _ACCEPTED = b".?ua"

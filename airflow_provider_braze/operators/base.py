@@ -108,3 +108,36 @@ class GuardedCall(GuardedOperator):
         with airflow_errors():
             self.check_run(context)
         return super().execute(context)
+
+
+class FirstResult(BrazeBaseOperator):
+    """Mixed into an operator that prepares a send: cleared, it gives again what it gave at first.
+
+    So it fits the send after it, which goes on where it was. Airflow remembers it from 3.3 on.
+
+    :param on_clear: what a cleared task does: ``"resume"`` gives its first result again, ``"resend"`` makes a new one,
+        for a send that begins anew.
+    """
+
+    def __init__(self, *, on_clear: guards.OnClear = "resume", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        guards.check_choice("on_clear", on_clear, guards.ON_CLEAR)
+        self.on_clear = on_clear
+
+    def execute(self, context: Context) -> Any:
+        """Make the result, or give the one that there is."""
+        from airflow_provider_braze.delivery.task_state import RESULT, read, write
+        from airflow_provider_braze.hooks.errors import airflow_errors
+
+        store, max_tries = context.get("task_state_store"), getattr(context.get("ti"), "max_tries", 0)
+        with airflow_errors(repeatable=True):
+            kept = read(store, RESULT) if store is not None else None
+            # A clear changes Airflow's count, a retry does not.
+            if kept and (self.on_clear == "resume" or kept["max_tries"] == max_tries):
+                self.log.info("The result is the one of an earlier try, as the send after it goes on.")
+                return kept["result"]
+        result = super().execute(context)
+        if store is not None:
+            with airflow_errors(repeatable=True):
+                write(store, RESULT, {"max_tries": max_tries, "result": result})
+        return result

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_braze.operators.base import BrazeBaseOperator
+from airflow_provider_braze.operators.base import BrazeBaseOperator, FirstResult
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -42,7 +42,7 @@ class Baseline(BrazeBaseOperator):
         return {"of": self.of, "id": asked[series.id_field], "taken_at": now, "days": days}
 
 
-class BrazeCampaignBaselineOperator(Baseline):
+class BrazeCampaignBaselineOperator(FirstResult, Baseline):
     """Take down a campaign's figures before it is sent, for ``BrazeCampaignMetricSensor(baseline=...)``.
 
     The key needs the permission ``campaigns.data_series``; see
@@ -64,7 +64,7 @@ class BrazeCampaignBaselineOperator(Baseline):
         return {"campaign_id": self.campaign_id}
 
 
-class BrazeCanvasBaselineOperator(Baseline):
+class BrazeCanvasBaselineOperator(FirstResult, Baseline):
     """Take down a Canvas's figures before people enter it, for ``BrazeCanvasMetricSensor(baseline=...)``.
 
     The key needs the permission ``canvas.data_series``; see

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_braze.operators.addressed import CampaignOperator, CanvasOperator, MessagesOperator
-from airflow_provider_braze.operators.base import BrazeCallOperator
+from airflow_provider_braze.operators.base import BrazeCallOperator, FirstResult
 from airflow_provider_braze.operators.delivering import BrazeDeliveryOperator
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class BrazeSendMessagesOperator(MessagesOperator):
         self.override_frequency_capping = override_frequency_capping
 
 
-class BrazeCreateSendIdOperator(BrazeCallOperator):
+class BrazeCreateSendIdOperator(FirstResult, BrazeCallOperator):
     """Make a send id, under which Braze keeps the figures of a send for 14 days; returns ``{"send_id": ...}``.
 
     A workspace may make 100 a day. Rules:

@@ -1,0 +1,100 @@
+"""What prepares a send gives its first result again after a clear, so that it fits the send, which goes on."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from types import SimpleNamespace
+
+import airflow.sdk
+import pytest
+
+from airflow_provider_braze.operators.baseline import BrazeCampaignBaselineOperator, BrazeCanvasBaselineOperator
+from airflow_provider_braze.operators.send import BrazeCreateSendIdOperator, BrazeSendCampaignOperator
+
+WEEKLY = CANVAS = "0f2c9a54-7f0e-4a55-9a55-2d8a4f6f1b10"
+KINDS = [
+    (BrazeCampaignBaselineOperator, {"campaign_id": WEEKLY}),
+    (BrazeCanvasBaselineOperator, {"canvas_id": CANVAS}),
+    (BrazeCreateSendIdOperator, {"campaign_id": WEEKLY}),
+]
+
+
+@pytest.fixture(autouse=True)
+def _never_expire(monkeypatch):
+    """Airflow 3.1 has no task state; what is shown here is what becomes of it."""
+    if not hasattr(airflow.sdk, "NEVER_EXPIRE"):
+        monkeypatch.setattr(airflow.sdk, "NEVER_EXPIRE", timedelta.max, raising=False)
+
+
+class Store:
+    """A task state store, as Airflow's: JSON by key."""
+
+    def __init__(self):
+        self.kept = {}
+
+    def get(self, key):
+        return json.loads(self.kept[key]) if key in self.kept else None
+
+    def set(self, key, value, *, retention=None):
+        assert retention is airflow.sdk.NEVER_EXPIRE
+        self.kept[key] = json.dumps(value)
+
+
+def context(store, max_tries=0, try_number=1):
+    given = {
+        "ti": SimpleNamespace(max_tries=max_tries, try_number=try_number, map_index=-1, xcom_push=lambda **_: None)
+    }
+    return given if store is None else {**given, "task_state_store": store}
+
+
+@pytest.mark.parametrize(("kind", "parameters"), KINDS)
+def test_cleared_it_gives_its_first_result(braze_emulator, kind, parameters):
+    store = Store()
+    first = kind(task_id="before", **parameters).execute(context(store))
+    again = kind(task_id="before", **parameters).execute(context(store, max_tries=1, try_number=2))
+    assert again == first
+    assert braze_emulator.summary()["requests"] == 1
+
+
+@pytest.mark.parametrize(("kind", "parameters"), KINDS)
+def test_cleared_to_send_anew_it_makes_a_new_one_and_a_retry_of_that_keeps_it(braze_emulator, kind, parameters):
+    store = Store()
+    task = kind(task_id="before", on_clear="resend", **parameters)
+    task.execute(context(store))
+    second = task.execute(context(store, max_tries=1, try_number=2))
+    assert braze_emulator.summary()["requests"] == 2
+    assert task.execute(context(store, max_tries=1, try_number=3)) == second
+    assert braze_emulator.summary()["requests"] == 2
+
+
+@pytest.mark.parametrize(("kind", "parameters"), KINDS)
+def test_without_a_store_each_try_makes_its_own(braze_emulator, kind, parameters):
+    for tries in (1, 2):
+        kind(task_id="before", **parameters).execute(context(None, try_number=tries))
+    assert braze_emulator.summary()["requests"] == 2
+
+
+@pytest.mark.parametrize(("kind", "parameters"), KINDS)
+def test_another_word_is_refused(kind, parameters):
+    with pytest.raises(ValueError, match="on_clear must be one of 'resume', 'resend'"):
+        kind(task_id="before", on_clear="again", **parameters)
+
+
+def test_a_report_tells_when_its_delivery_began_also_after_a_clear(braze_emulator):
+    store = Store()
+    send = {"task_id": "send", "campaign_id": WEEKLY, "recipients": ["kim"], "send_id": "week-47"}
+    first = BrazeSendCampaignOperator(**send).execute(context(store))
+    began = datetime.fromisoformat(first["began"])
+    assert began.utcoffset() == timedelta()
+    [request] = braze_emulator.requests()
+    assert abs(datetime.fromisoformat(request["at"]) - began) < timedelta(seconds=2)
+    again = BrazeSendCampaignOperator(**send).execute(context(store, max_tries=1, try_number=2))
+    assert (again["accepted"], again["accepted_before"], again["began"]) == (1, 1, first["began"])
+    assert again["send_id"] == "week-47"
+
+
+def test_a_report_of_nothing_tells_no_beginning(braze_emulator):
+    report = BrazeSendCampaignOperator(task_id="send", campaign_id=WEEKLY, recipients=["kim"], dry_run=True).execute({})
+    assert report["began"] is None
+    assert braze_emulator.deliveries() == {}
