@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -184,8 +183,13 @@ class BrazeSendTransactionalEmailOperator(BrazeDeliveryOperator):
 
 
 def run_key(context: Context, campaign_id: str, recipient: Mapping[str, Any]) -> str:
-    """Name this task in this run for this e-mail and recipient, the same on every try."""
+    """Name this task in this run for this e-mail and person, the same on every try, whatever is told of the person."""
+    from airflow_provider_braze.api.models.recipients import identity_of
+
     instance: Any = context["ti"]
-    whom = json.dumps(recipient, sort_keys=True, default=str)
+    whom = ""
+    # What names nobody is refused with the rest of the payload.
+    with suppress(AttributeError, KeyError, TypeError):
+        whom = identity_of(recipient)
     parts = (instance.dag_id, instance.run_id, instance.task_id, str(instance.map_index), str(campaign_id), whom)
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:40]
+    return hashlib.sha256("\0".join(parts).encode(errors="surrogatepass")).hexdigest()[:40]

@@ -448,6 +448,18 @@ def test_an_e_mail_is_sent_once_by_all_tries(braze_emulator, store):
     assert braze_emulator.deliveries() == {"external_user_id:u-1": 1}
 
 
+@pytest.mark.parametrize("store", [None, Store], ids=["no ledger", "ledger"])
+def test_an_e_mail_is_the_same_whatever_is_told_of_its_recipient(braze_emulator, monkeypatch, store):
+    """Attributes are read anew on each try; who is meant, and in which spelling, is the same person."""
+    monkeypatch.setattr("airflow_provider_braze.delivery.sender.MOST_TRIES", 2)
+    kept = store and store()
+    braze_emulator.inject("drop_after_acceptance", times=2)
+    with pytest.raises(AirflowException):
+        mail(context(1, kept), recipient={"external_user_id": 7, "attributes": {"orders": 1}})
+    mail(context(2, kept), recipient={"external_user_id": "7", "attributes": {"orders": 2}})
+    assert braze_emulator.deliveries() == {"external_user_id:7": 1}
+
+
 def test_an_e_mail_whose_every_answer_was_lost_may_be_tried_again(braze_emulator, monkeypatch):
     monkeypatch.setattr("airflow_provider_braze.delivery.sender.MOST_TRIES", 2)
     braze_emulator.inject("drop_after_acceptance", times=2)
