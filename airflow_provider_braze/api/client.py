@@ -297,7 +297,8 @@ def base_url(host: str) -> str:
     if not _HOST.fullmatch(name) or parts.scheme not in {"http", "https"} or "@" in parts.netloc:
         raise BrazeConfigurationError(_NO_HOST)
     if parts.path or parts.query or parts.fragment:
-        raise BrazeConfigurationError(f"The connection's host must have no path: use {name} alone.")
+        alone = text.partition("://")[0] + "://" + parts.netloc if "://" in text else parts.netloc
+        raise BrazeConfigurationError(f"The connection's host must have no path: use {alone} alone.")
     if name.startswith(("dashboard", "sdk.")):
         raise BrazeConfigurationError(
             f"{name} is not a REST endpoint. Use the one of the same instance, such as rest.iad-01.braze.com; see "

@@ -34,6 +34,12 @@ from urllib.parse import quote, quote_plus
 _EMAIL = re.compile(r"[^\s\"'<>@,;:(){}\[\]]+@[^\s\"'<>@,;:(){}\[\]]+\.\w+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _LONGEST_QUOTE = 500
+_PROGRAM_ID = re.compile(r"\b(campaign|canvas)[ _]id\b", re.IGNORECASE)
+_ELSEWHERE = "Check the connection's host: it must be a REST endpoint such as rest.iad-01.braze.com, with no path."
+_ID = (
+    "Check the id: it must be the API identifier of a campaign or Canvas that the API triggers, in the workspace that "
+    "the key belongs to."
+)
 
 
 class BrazeError(Exception):
@@ -107,7 +113,15 @@ class BrazeResponseError(BrazeError):
         self.retry_after = retry_after
         self.readable = readable
         sentence = message if message.endswith((".", "!", "?")) else f"{message}."
-        super().__init__(f"{endpoint}: Braze answered {status}: {sentence} {self.advice}".rstrip())
+        super().__init__(f"{endpoint}: Braze answered {status}: {sentence} {self._what_to_do()}".rstrip())
+
+    def _what_to_do(self) -> str:
+        if self.advice:
+            return self.advice
+        # Braze redirects nobody, and knows the methods of its endpoints.
+        if self.status < 500 and (not self.readable or self.status < 400 or self.status == 405):
+            return _ELSEWHERE
+        return _ID if _PROGRAM_ID.search(self.message) else ""
 
 
 class BrazeBadRequestError(BrazeResponseError):
@@ -135,7 +149,7 @@ class BrazeForbiddenError(BrazeResponseError):
 class BrazeNotFoundError(BrazeResponseError):
     """404: the URL does not exist there."""
 
-    advice = "Check the connection's host: it must be a REST endpoint such as rest.iad-01.braze.com, with no path."
+    advice = _ELSEWHERE
 
 
 class BrazeRateLimitError(BrazeResponseError):

@@ -205,7 +205,10 @@ def _judged() -> Iterator[None]:
 
 
 def _connect_error(error: Exception) -> BrazeConnectError:
-    return BrazeConnectError(f"No connection to Braze, nothing was sent ({_describe(error)})")
+    return BrazeConnectError(
+        f"No connection to Braze, nothing was sent ({_describe(error)}). Check the connection's host, and whether this "
+        "machine reaches it: DNS, proxy, firewall"
+    )
 
 
 def _lost_error(error: Exception) -> BrazeUnknownOutcomeError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
 from itertools import count
@@ -84,14 +85,28 @@ class BrazeHook(BaseHook):
         from airflow_provider_braze.hooks.errors import airflow_errors
         from airflow_provider_braze.hooks.settings import read_settings
 
+        # Errors from Braze do not tell it, and a task may have several.
+        self.log.info("Using connection %r.", self.braze_conn_id)
         with airflow_errors():
             try:
-                return read_settings(self.get_connection(self.braze_conn_id))
+                connection = self.get_connection(self.braze_conn_id)
             except AirflowNotFoundException:
                 raise BrazeConfigurationError(
                     f"There is no connection {self.braze_conn_id!r}: make one of type Braze under Admin > Connections, "
                     "with the REST endpoint as host and the REST API key as password."
                 ) from None
+            with self._named():
+                return read_settings(connection)
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Say in an error which connection it is that cannot be used."""
+        from airflow_provider_braze.api.errors import BrazeConfigurationError
+
+        try:
+            yield
+        except BrazeConfigurationError as error:
+            raise BrazeConfigurationError(f"Connection {self.braze_conn_id!r}: {error}") from None
 
     async def aget_async_conn(self) -> AsyncBrazeClient:
         """Make the client of :meth:`get_async_conn` where an event loop runs, such as in a trigger.
@@ -113,9 +128,10 @@ class BrazeHook(BaseHook):
 
         with airflow_errors():
             known = self.settings
-            return BrazeClient(
-                known.host, known.key, timeout=known.timeout, transport=self._transport, staging=known.staging
-            )
+            with self._named():
+                return BrazeClient(
+                    known.host, known.key, timeout=known.timeout, transport=self._transport, staging=known.staging
+                )
 
     def get_async_conn(self) -> AsyncBrazeClient:
         """Make a client for many calls at a time, with the errors of :meth:`get_conn`."""
@@ -124,14 +140,15 @@ class BrazeHook(BaseHook):
 
         with airflow_errors():
             known = self.settings
-            return AsyncBrazeClient(
-                known.host,
-                known.key,
-                lanes=known.lanes,
-                timeout=known.timeout,
-                transport=self._async_transport,
-                staging=known.staging,
-            )
+            with self._named():
+                return AsyncBrazeClient(
+                    known.host,
+                    known.key,
+                    lanes=known.lanes,
+                    timeout=known.timeout,
+                    transport=self._async_transport,
+                    staging=known.staging,
+                )
 
     def check_workspace(self, expected: str | None = None) -> None:
         """Make sure that the key is of the workspace that is meant, before anything is sent with it.
@@ -257,7 +274,8 @@ class BrazeHook(BaseHook):
         try:
             known = self.settings
             seconds = min(TEST_SECONDS, known.timeout)
-            client = BrazeClient(known.host, known.key, timeout=seconds, transport=self._transport)
+            with self._named():
+                client = BrazeClient(known.host, known.key, timeout=seconds, transport=self._transport)
             campaigns = client.call("campaigns_list", {"page": 0}).get("campaigns")
         except BrazeError as error:
             return False, verdict(error)

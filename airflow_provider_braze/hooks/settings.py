@@ -7,8 +7,11 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+
+from airflow_provider_braze.get_provider_info import CONN_FIELDS
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -91,8 +94,20 @@ def _extra(connection: Connection) -> Mapping[str, Any]:
     if not isinstance(known, dict):
         # Airflow takes it for empty: what says whom the connection may message would be gone.
         raise _refusal("The connection's extra is no JSON object, so that nothing in it counts: correct it.")
+    _refuse_unknown(known)
     # Airflow's own reading of it hides secrets from the logs.
     return connection.extra_dejson
+
+
+def _refuse_unknown(extra: Mapping[str, Any]) -> None:
+    """A guard whose name is mistyped would guard nothing: everybody would be messaged."""
+    for name in extra:
+        if name not in CONN_FIELDS:
+            near = get_close_matches(str(name).casefold(), CONN_FIELDS, 1)
+            meant = f": did you mean {near[0]!r}?" if near else "."
+            raise _refusal(
+                f"The connection's extra {name!r} is none of this provider's{meant} It knows {', '.join(CONN_FIELDS)}."
+            )
 
 
 def _number(extra: Mapping[str, Any], name: str, expected: str, is_fine: Callable[[float], bool]) -> float | None:

@@ -68,6 +68,27 @@ def test_a_refusal_without_words_is_still_a_refusal(status, body):
     assert "Secret page" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "advice"),
+    [
+        (302, b"", "Check the connection's host"),
+        (405, b'{"detail": "Method Not Allowed"}', "Check the connection's host"),
+        (400, b"<html>Sign in</html>", "Check the connection's host"),
+        (404, b'{"message": "Not found"}', "Check the connection's host"),
+        (400, b'{"message": "Invalid Campaign ID"}', "Check the id: it must be the API identifier of a campaign"),
+        (400, b'{"message": "invalid canvas_id"}', "Check the id: it must be the API identifier of a campaign"),
+        (400, b'{"message": "recipients is empty"}', ""),
+        (502, b"<html>Bad gateway</html>", ""),
+    ],
+)
+def test_a_refusal_says_where_to_look(status, body, advice):
+    with pytest.raises(errors.BrazeResponseError) as caught:
+        read(status, body)
+    said = f"Braze answered {status}: {caught.value.message}."
+    assert str(caught.value).partition(said)[2].strip().startswith(advice)
+    assert ("Check" in str(caught.value)) is bool(advice)
+
+
 def test_an_error_carries_what_a_program_needs():
     with pytest.raises(errors.BrazeRateLimitError) as raised:
         read(429, {"message": "Rate Limited"}, **{"retry-after": "3"})

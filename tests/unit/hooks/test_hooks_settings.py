@@ -14,6 +14,7 @@ from airflow_provider_braze.api import errors
 from airflow_provider_braze.get_provider_info import CONN_FIELDS
 from airflow_provider_braze.hooks.braze import BrazeHook
 from airflow_provider_braze.hooks.settings import Settings, read_settings
+from airflow_provider_braze.operators.send import BrazeSendCampaignOperator
 
 KEY = "a0b1c2d3-key-of-the-connection"
 REST = "rest.iad-01.braze.com"
@@ -69,7 +70,26 @@ def test_what_holds_where_extra_says_nothing(settings):
     assert dataclasses.asdict(settings()) == expected
     assert dataclasses.asdict(settings(**dict.fromkeys(CONN_FIELDS))) == expected
     assert dataclasses.asdict(settings(**dict.fromkeys(CONN_FIELDS, ""))) == expected
-    assert settings(something="else") == settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("test_recipient", "did you mean 'test_recipients'?"),
+        ("testRecipients", "did you mean 'test_recipients'?"),
+        ("lane", "did you mean 'lanes'?"),
+        ("workspace_id", "did you mean 'workspace'?"),
+        ("zzz", "It knows test_recipients, "),
+    ],
+)
+def test_an_extra_that_nobody_reads_is_refused(refusal, braze_emulator, connection, name, meant):
+    text = refusal(**{name: ["qa-1"]})
+    assert text.startswith(f"Connection 'braze_default': The connection's extra {name!r} is none of this provider's")
+    assert meant in text
+    connection(host=braze_emulator.url, password=braze_emulator.api_key, extra={name: ["qa-1"]})
+    with pytest.raises(errors.BrazeConfigurationError):
+        BrazeSendCampaignOperator(task_id="send", campaign_id=WEEKLY, recipients=["somebody"]).execute({})
+    assert braze_emulator.requests() == []
 
 
 def test_the_form_has_every_extra_and_no_other():
