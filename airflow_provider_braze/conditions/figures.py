@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, ClassVar
 
 from airflow_provider_braze.conditions.base import Condition, Question, Verdict, moment_of
-from airflow_provider_braze.conditions.errors import BrazeWaitRefusedError
+from airflow_provider_braze.conditions.errors import BrazeWaitError, BrazeWaitFailedError, BrazeWaitRefusedError
 from airflow_provider_braze.conditions.metrics import (
     CHANNELS,
     LOST,
@@ -74,7 +74,7 @@ class Figures(Condition):
                 f"Send {self.send_id!r} was made at {self.sent_at}: Braze keeps the figures of a send for "
                 f"{SEND_DAYS.days} days."
             )
-        self._days(now)
+        self._days(now, BrazeWaitRefusedError)
         channels: list[str] | None = None
         for details in answers:
             name = f"{NAMES['canvas' if self.of == 'canvas' else 'campaign']} {details.get('name')!r}"
@@ -128,19 +128,21 @@ class Figures(Condition):
                 f"{name} was last sent at {last}: Braze keeps the figures of a send for {SEND_DAYS.days} days."
             )
 
-    def _days(self, now: datetime) -> int:
-        """Say how many days to ask for: one more than there are in our zone, since Braze's may be ahead."""
+    def _days(self, now: datetime, error: type[BrazeWaitError] = BrazeWaitFailedError) -> int:
+        """Say how many days to ask for: one more than there are by UTC, since Braze's may be ahead.
+
+        :param error: what is raised where Braze does not give so many: in the middle of a wait it is no refusal.
+        """
         lengths = SERIES[self.of].lengths
-        first = self.from_day or (self.sent_at and str(moment_of(self.sent_at).date()))
+        first = self.from_day or (self.sent_at and str(moment_of(self.sent_at).astimezone(UTC).date()))
         if not first:
             return lengths[-1]
-        days = (now.astimezone(UTC).date() - date.fromisoformat(first[:10])).days + 2
-        fitting = next((length for length in lengths if length >= days), None)
-        if fitting is None:
-            raise BrazeWaitRefusedError(
+        days = (now.astimezone(UTC).date() - date.fromisoformat(first[:10])).days + 1
+        if days > lengths[-1]:
+            raise error(
                 f"The figures are wanted from {first[:10]} on, Braze gives those of {lengths[-1]} days at most."
             )
-        return fitting
+        return next((length for length in lengths if length > days), lengths[-1])
 
     def questions(self, now: datetime) -> list[Question]:
         """Ask for daily figures."""

@@ -18,6 +18,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_braze.conditions.errors import (
     LATER,
+    BrazeWaitError,
     BrazeWaitFailedError,
     BrazeWaitRefusedError,
     error_from_dict,
@@ -36,11 +37,16 @@ LONGEST_TURN = 10.0
 """Seconds that a worker waits for the quota, before it asks later."""
 
 
+class _FinalRefusalError(BrazeWaitRefusedError, AirflowFailException):
+    """A refusal that Airflow's own loop does not take for "later"."""
+
+
 class BrazeSensor(BaseSensorOperator):
     """Waits until a condition holds, and returns the figures as a plain dict.
 
     A wait that cannot end well is refused at once; 429s, server errors and lost connections mean later. In a triggerer,
-    all waits for the same thing share one request per interval.
+    all waits for the same thing share one request per interval, ``poke_interval``; ``exponential_backoff`` and
+    ``max_wait`` count on a worker only.
 
     :param braze_conn_id: Airflow connection of type ``braze``. (templated)
     :param deferrable: whether to wait in a triggerer rather than on a worker; by default what Airflow's setting
@@ -63,6 +69,7 @@ class BrazeSensor(BaseSensorOperator):
         self.deferrable = deferrable
         self._condition: Condition | None = None
         self._admitted = False
+        self._resumed = False
         self._standing = ""
 
     @cached_property
@@ -86,6 +93,10 @@ class BrazeSensor(BaseSensorOperator):
             return super().execute(context)
         except AirflowSensorTimeout as error:
             raise self._timeout(error) from None
+        except AirflowSkipException as skipped:
+            if self.soft_fail and isinstance(skipped.__cause__, BrazeWaitRefusedError):
+                raise skipped.__cause__ from None
+            raise
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Ask Braze once."""
@@ -97,6 +108,10 @@ class BrazeSensor(BaseSensorOperator):
             except LATER as error:
                 self._tell(f"The next time is later: {error}")
                 return PokeReturnValue(is_done=False)
+            except BrazeWaitRefusedError as error:
+                if self.silent_fail:
+                    raise _FinalRefusalError(*error.args) from None
+                raise
             self._tell(verdict.text)
             if verdict.state == "failed":
                 raise BrazeWaitFailedError(verdict.text)
@@ -116,6 +131,7 @@ class BrazeSensor(BaseSensorOperator):
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on after the wait; before a timeout counts, look once more."""
+        self._resumed = True
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except AirflowSensorTimeout as error:
@@ -143,11 +159,11 @@ class BrazeSensor(BaseSensorOperator):
         try:
             found = self.poke(context)
         except AirflowFailException as error:
-            if self.soft_fail or self.never_fail:
+            if self.never_fail or (self.soft_fail and self._is_soft(error)):
                 raise AirflowSkipException(str(error)) from error
             raise
         except Exception as error:
-            if self.silent_fail and self._condition is not None:
+            if self.silent_fail and self._condition is not None and not isinstance(error, BrazeWaitError):
                 self.log.exception("The poke failed.")
                 return None
             if self.never_fail:
@@ -182,7 +198,20 @@ class BrazeSensor(BaseSensorOperator):
                 self._condition = self.condition(context)
             except ValueError as error:
                 raise BrazeWaitRefusedError(str(error)) from None
-        return run_blocking(self._verdict(self._condition))
+        try:
+            return run_blocking(self._verdict(self._condition))
+        except BrazeWaitRefusedError as error:
+            if self._admitted or not self._waited_before(context):
+                raise
+            # It could have ended when the wait began.
+            raise BrazeWaitFailedError(*error.args) from None
+
+    def _waited_before(self, context: Context) -> bool:
+        """Tell whether another object of this task looked before: each look is a new one, unless it only pokes."""
+        if self._resumed or not self.reschedule:
+            return self._resumed
+        task: Any = context.get("ti")
+        return task is not None and task.get_first_reschedule_date(context) is not None
 
     async def _verdict(self, condition: Condition) -> Verdict:
         from airflow_provider_braze.conditions.asking import Asker, admit

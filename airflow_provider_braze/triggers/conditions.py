@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 if TYPE_CHECKING:
-    from airflow_provider_braze.conditions.base import Verdict
+    from airflow_provider_braze.conditions.base import Condition, Verdict
+    from airflow_provider_braze.triggers.polls import Subscriber
 
 
 class BrazeConditionTrigger(BaseTrigger):
@@ -23,7 +25,8 @@ class BrazeConditionTrigger(BaseTrigger):
     :param condition: what :meth:`airflow_provider_braze.conditions.base.Condition.as_dict` gave.
     :param poll_interval: seconds between two questions.
     :param admitted: whether it is known that the wait can end.
-    :param silent_fail: whether no error ends the wait, as the sensor's ``silent_fail`` says.
+    :param silent_fail: whether errors mean later, as the sensor's ``silent_fail`` says; a wait that cannot end well
+        ends all the same.
     """
 
     def __init__(
@@ -68,8 +71,7 @@ class BrazeConditionTrigger(BaseTrigger):
 
     async def _verdict(self) -> Verdict:
         from airflow_provider_braze.api.errors import BrazeError
-        from airflow_provider_braze.conditions.asking import admit
-        from airflow_provider_braze.conditions.errors import LATER
+        from airflow_provider_braze.conditions.errors import LATER, BrazeWaitError
         from airflow_provider_braze.conditions.kinds import condition_from_dict
         from airflow_provider_braze.triggers.polls import Subscriber
 
@@ -78,17 +80,29 @@ class BrazeConditionTrigger(BaseTrigger):
         not_now = (BrazeError,) if self.silent_fail else LATER
         standing = ""
         while True:
+            next_round = asyncio.get_running_loop().time() + subscriber.interval
             try:
-                if not self.admitted:
-                    await admit(condition, subscriber.next, self.log)
-                    self.admitted = True
-                answers = await subscriber.next(condition.questions(datetime.now(UTC)))
-                verdict = condition.judge(answers, datetime.now(UTC))
-                text = verdict.text
+                answered, verdict = await self._look(condition, subscriber)
                 if verdict.state != "waiting":
                     return verdict
+                text = verdict.text
+            except BrazeWaitError:
+                raise
             except not_now as error:
-                text = f"The next time is later: {error}"
+                answered, text = False, f"The next time is later: {error}"
             if text != standing:
                 self.log.info(text)
                 standing = text
+            if not answered:
+                # Whatever went wrong, a round that awaits nothing would hold up every trigger of this triggerer.
+                await asyncio.sleep(next_round - asyncio.get_running_loop().time())
+
+    async def _look(self, condition: Condition, subscriber: Subscriber) -> tuple[bool, Verdict]:
+        """Give the verdict, and whether anything was asked for it."""
+        from airflow_provider_braze.conditions.asking import admit
+
+        if not self.admitted:
+            await admit(condition, subscriber.next, self.log)
+            self.admitted = True
+        answers = await subscriber.next(condition.questions(datetime.now(UTC)))
+        return bool(answers), condition.judge(answers, datetime.now(UTC))

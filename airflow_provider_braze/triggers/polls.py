@@ -52,7 +52,7 @@ class Subscriber:
     """
 
     def __init__(self, conn_id: str, interval: float) -> None:
-        self._conn_id, self._interval = conn_id, max(interval, LEAST_INTERVAL)
+        self._conn_id, self.interval = conn_id, max(interval, LEAST_INTERVAL)
         self._seen: dict[Question, float] = {}
 
     async def next(self, questions: Sequence[Question]) -> list[dict[str, Any]]:
@@ -61,7 +61,7 @@ class Subscriber:
         :raises BrazeError: Braze did not answer one of them.
         """
         board = Board.of(self._conn_id)
-        waits = [board.next(one, self._interval, self._seen.get(one, -math.inf)) for one in questions]
+        waits = [board.next(one, self.interval, self._seen.get(one, -math.inf)) for one in questions]
         try:
             told = [await wait for wait in waits]
         finally:

@@ -10,7 +10,12 @@ import pytest
 from airflow_provider_braze.api.errors import BrazeError
 from airflow_provider_braze.conditions.base import moment_of
 from airflow_provider_braze.conditions.broadcasts import Broadcasts, span_of
-from airflow_provider_braze.conditions.errors import BrazeWaitRefusedError, error_as_dict, error_from_dict
+from airflow_provider_braze.conditions.errors import (
+    BrazeWaitFailedError,
+    BrazeWaitRefusedError,
+    error_as_dict,
+    error_from_dict,
+)
 from airflow_provider_braze.conditions.figures import Figures
 from airflow_provider_braze.conditions.kinds import condition_from_dict
 from airflow_provider_braze.conditions.received import Received
@@ -76,6 +81,49 @@ def test_enough_days_are_asked_for(days):
     condition = Figures(of="campaign", program_id=CAMPAIGN, metric="sent", needed=5, from_day="2026-12-01")
     [question] = condition.questions(MIDNIGHT + timedelta(days=days, hours=12))
     assert int(json.loads(question.query)["length"]) >= days + 2
+
+
+def length_of(condition, now):
+    [question] = condition.questions(now)
+    return json.loads(question.query)["length"]
+
+
+@pytest.mark.parametrize(("of", "most"), [("campaign", 100), ("canvas", 14)])
+def test_all_days_that_braze_gives(of, most):
+    """The day more, for zones that are ahead, is no reason to refuse; in the middle of a wait it is a failure."""
+    first = (MIDNIGHT - timedelta(days=most - 1)).date().isoformat()
+    condition = Figures(of=of, program_id=CAMPAIGN, metric="revenue", needed=5, from_day=first)
+    condition.admit([], MIDNIGHT)
+    assert length_of(condition, MIDNIGHT) == most
+    tomorrow = MIDNIGHT + timedelta(days=1)
+    with pytest.raises(BrazeWaitRefusedError, match=f"{most} days"):
+        condition.admit([], tomorrow)
+    with pytest.raises(BrazeWaitFailedError, match=f"{most} days"):
+        condition.questions(tomorrow)
+
+
+@pytest.mark.parametrize(
+    ("sent_at", "now", "least"),
+    [
+        ("2026-12-02T01:00:00+09:00", "2026-12-03T23:00:00+00:00", 4),
+        ("2026-11-30T23:30:00-10:00", "2026-12-03T23:00:00+00:00", 4),
+        ("2026-12-01T00:30:00+00:00", "2026-12-03T23:00:00+00:00", 4),
+    ],
+)
+def test_the_day_of_a_send_is_not_missed(sent_at, now, least):
+    """The author's clock, ours and the company's may each have another date."""
+    condition = Figures(of="send", program_id=CAMPAIGN, metric="sent", needed=5, send_id="mine", sent_at=sent_at)
+    assert length_of(condition, moment_of(now)) >= least
+
+
+def test_a_send_on_a_clock_far_behind_is_asked_for_14_days():
+    sent_at = "2026-11-01T23:30:00-10:00"
+    condition = Figures(of="send", program_id=CAMPAIGN, metric="sent", needed=5, send_id="mine", sent_at=sent_at)
+    within, after = (moment_of(sent_at) + timedelta(days=14, minutes=minutes) for minutes in (-1, 1))
+    condition.admit([], within)
+    assert length_of(condition, within) >= 16
+    with pytest.raises(BrazeWaitRefusedError, match="14 days"):
+        condition.admit([], after)
 
 
 def test_a_number_that_goes_down_again():
