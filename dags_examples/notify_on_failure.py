@@ -23,7 +23,7 @@ from airflow_provider_braze.notifications.braze import BrazeNotifier
 
 # Users of your Braze workspace, by external user id.
 ON_CALL: dict[str, Any] = {
-    "campaign_id": "5e8d2f61-0b7c-4c1a-9d3e-6a1f2b3c4d5e",
+    "campaign_id": "3d9a5c71-8e20-4b6f-9c14-5d7e8f901a2b",
     "recipients": ["on-call-first", "on-call-second"],
     "trigger_properties": {"runbook": "https://wiki.example.com/orders"},
 }

@@ -134,8 +134,10 @@ _SEED_KEYS = {
 
 
 def _checked(seed: Any, where: str) -> Seed:
-    if not isinstance(seed, Mapping) or set(seed) - _SEED_KEYS:
+    if not isinstance(seed, Mapping):
         raise ValueError(f"{where}: expected a mapping with {', '.join(sorted(_SEED_KEYS))}")
+    if unknown := sorted(map(str, set(seed) - _SEED_KEYS)):
+        raise ValueError(f"{where}: {', '.join(unknown)} is none of {', '.join(sorted(_SEED_KEYS))}")
     if not seed.get("api_keys"):
         raise ValueError(f"{where}: give at least one entry under api_keys")
     return seed

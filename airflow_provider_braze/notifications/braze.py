@@ -120,6 +120,10 @@ class BrazeNotifier(BaseNotifier):
         """Notify (asynchronous), as a triggerer awaits it."""
         return super(BrazeNotifier, copy(self)).__await__()
 
+    def get_template_env(self, dag: Any = None) -> jinja2.Environment:
+        """Give what renders; ``dag.test()`` hands its callbacks a DAG that has none."""
+        return super().get_template_env(dag if hasattr(dag, "get_template_env") else None)
+
     def render_template_fields(self, context: Context, jinja_env: jinja2.Environment | None = None) -> None:
         """Render the fields; templates may use ``facts`` beside what Airflow gives."""
         super().render_template_fields(cast("Context", {**context, "facts": facts_of(context)}), jinja_env)

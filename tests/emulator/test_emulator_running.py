@@ -171,6 +171,11 @@ def test_all_that_the_seed_file_shows_can_be_said():
     BrazeEmulator(seed=seed)
 
 
+def test_a_mistyped_part_of_a_seed_is_named():
+    with pytest.raises(ValueError, match="seed: campains is none of api_keys, apps, campaigns, "):
+        BrazeEmulator(seed={"campains": []})
+
+
 def test_a_key_with_a_quote_can_be_pasted():
     export = _greeting("http://127.0.0.1:1", "it's mine", "127.0.0.1").splitlines()[4]
     shell = subprocess.run(
