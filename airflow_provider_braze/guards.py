@@ -160,6 +160,7 @@ def earlier_schedules(context: Context, ledger: Ledger | None, *, delivery_key: 
     is_first = getattr(context.get("ti"), "try_number", 1) <= 1 and delivery_key is None
     if is_first or not (ledger or context.get("task_state_store")):
         return []
+    # It must not open the ledger: that is where a clear is seen, and this try ends without doing what it asks for.
     return (ledger or TaskStateLedger()).schedule_ids(_this_try(context, delivery_key, lasting=True))
 
 

@@ -24,12 +24,13 @@ import re
 import secrets
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import closing
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from hashlib import blake2b
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from airflow_provider_braze.api.errors import BrazeConfigurationError
 from airflow_provider_braze.api.models.recipients import identity_of
@@ -43,8 +44,6 @@ from airflow_provider_braze.delivery.sql_store import SqlStore
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, CursorResult, Row
-
-    from airflow_provider_braze.api.endpoints import Endpoint
 
 _KEPT = {Outcome.ACCEPTED: "accepted", Outcome.UNKNOWN: "unknown"}
 _PREFIX = re.compile(r"[a-z_][a-z0-9_]{0,39}", re.ASCII)
@@ -83,12 +82,12 @@ class SqlLedger(Ledger):
         :raises BrazeConfigurationError: the connection is missing, or of no database that it can use.
         :raises BrazeLedgerError: the database cannot be reached or written.
         """
-        return _OpenSqlLedger(SqlStore(self.conn_id, self.table_prefix), task, plan.endpoint, plan.target)
+        return _OpenSqlLedger(SqlStore(self.conn_id, self.table_prefix), task, plan)
 
     def schedule_ids(self, task: TaskTry) -> list[str]:
-        """Look up the ids that earlier tries kept."""
-        with _OpenSqlLedger(SqlStore(self.conn_id, self.table_prefix), task, None, None) as ledger:
-            return ledger.past.schedule_ids
+        """Look up the ids that earlier tries kept, and change nothing: whoever opens it next must see a clear still."""
+        with closing(SqlStore(self.conn_id, self.table_prefix)) as store:
+            return store.transact(partial(_find_schedules, store, task))
 
 
 class _Ticket(NamedTuple):
@@ -115,10 +114,9 @@ class _Wish:
 
 
 class _OpenSqlLedger(OpenLedger):
-    def __init__(self, store: SqlStore, task: TaskTry, endpoint: Endpoint | None, target: str | None) -> None:
-        self._store, self._task, self._endpoint, self._target = store, task, endpoint, target
-        self._key = f"key:{task.delivery_key}" if task.delivery_key is not None else f"task:{task.name}"
-        self._names: dict[str, Any] = {"base": _number(self._key), "task": task.name, "token": task.token}
+    def __init__(self, store: SqlStore, task: TaskTry, plan: Plan) -> None:
+        self._store, self._task, self._endpoint, self._target = store, task, plan.endpoint, plan.target
+        self._names: dict[str, Any] = {"base": _number(_key(task)), "task": task.name, "token": task.token}
         self.past = Past()
         self._generation = 0
         try:
@@ -156,7 +154,7 @@ class _OpenSqlLedger(OpenLedger):
     def restart(self) -> None:
         """Leave the rows of the delivery before behind, under a key of their own."""
         self._generation += 1
-        self._own("restart", generation=self._generation, target=self._target or "")
+        self._own("restart", generation=self._generation, target=self._target)
         self.note = self.stranger = None
         self._store.transact(self._begin)
 
@@ -186,9 +184,9 @@ class _OpenSqlLedger(OpenLedger):
         self._run(connection, "limits")
         self._store.make_tables(connection)
         task = self._task
-        self._run(connection, "add_try", max_tries=task.max_tries, run=task.run_id, target=self._target or "")
+        self._run(connection, "add_try", max_tries=task.max_tries, run=task.run_id, target=self._target)
         earlier = self._run(connection, "read_try").one()
-        target = earlier.target if self._target is None else self._target
+        target = self._target
         # Once true they stay so: the commit of an attempt may have been lost on the way back only.
         self.past.other_run |= earlier.run != task.run_id
         self.past.cleared |= earlier.run == task.run_id and earlier.max_tries != task.max_tries
@@ -210,12 +208,9 @@ class _OpenSqlLedger(OpenLedger):
 
     def _begin(self, connection: Connection) -> None:
         """Go to the delivery of this generation, and look back at what is known of it."""
-        task = self._task
-        # Tasks of one run that share a key and are cleared together go on sharing it.
-        whose = task.name if task.lasting else f"{task.dag_id}/{task.run_id}"
-        suffix = f" cleared:{whose}/{self._generation}" if self._generation else ""
-        self._names["delivery"] = _number(self._key + suffix)
-        self._run(connection, "add_delivery", delivery_key=self._key + suffix)
+        key = _key(self._task, self._generation)
+        self._names["delivery"] = _number(key)
+        self._run(connection, "add_delivery", delivery_key=key)
         self._run(connection, "doubt")
         self._look_back(connection)
 
@@ -332,8 +327,25 @@ class _OpenSqlLedger(OpenLedger):
     def _hashes(self, intent: Intent) -> list[str]:
         if not intent.request.recipients:
             return [_hash(_EVERYBODY)]
-        people: Any = people_of(cast("Endpoint", self._endpoint), intent.request.body)
+        people: Any = people_of(self._endpoint, intent.request.body)
         return [_hash(identity_of(person)) for person in people]
+
+
+def _key(task: TaskTry, generation: int = 0) -> str:
+    """Name a delivery; each clear that forgets begins a new generation of it."""
+    key = f"key:{task.delivery_key}" if task.delivery_key is not None else f"task:{task.name}"
+    # Tasks of one run that share a key and are cleared together go on sharing it.
+    whose = task.name if task.lasting else f"{task.dag_id}/{task.run_id}"
+    return f"{key} cleared:{whose}/{generation}" if generation else key
+
+
+def _find_schedules(store: SqlStore, task: TaskTry, connection: Connection) -> list[str]:
+    names: dict[str, Any] = {"base": _number(_key(task)), "task": task.name}
+    if not store.has_tables(connection):
+        return []
+    generation = store.run(connection, "find_try", **names).scalar()
+    names["delivery"] = _number(_key(task, generation or 0))
+    return list(store.run(connection, "schedule_ids", **names).scalars())
 
 
 def _answer(wish: _Wish, owners: Sequence[Row[Any] | None] | None) -> Claim:

@@ -63,6 +63,7 @@ _SQL = {
         WHERE delivery = :base AND task = :task FOR UPDATE""",
     "take_over": """UPDATE {p}_tries SET token = :token, max_tries = :max_tries, run = :run, generation = :generation,
         target = :target, updated_at = NOW() WHERE delivery = :base AND task = :task""",
+    "find_try": "SELECT generation FROM {p}_tries WHERE delivery = :base AND task = :task",
     "keep_note": """UPDATE {p}_tries SET note = :note, updated_at = NOW()
         WHERE delivery = :base AND task = :task AND token = :token""",
     "restart": """UPDATE {p}_tries SET generation = :generation, target = :target, note = NULL,
@@ -137,7 +138,8 @@ class SqlStore:
     def __init__(self, conn_id: str, prefix: str) -> None:
         from sqlalchemy import text
 
-        self._conn_id, self._prefix = conn_id, prefix
+        self._conn_id = conn_id
+        self._names = [f"{prefix}_{name}" for name in ("deliveries", "tries", "requests", "recipients")]
         self._engine = _connect(conn_id)
         self._postgres = self._engine.dialect.name == "postgresql"
         write_out = partial(_write_out, prefix, postgres=self._postgres)
@@ -181,16 +183,20 @@ class SqlStore:
                 f"The ledger on {self._conn_id!r} cannot be used, this worker sends nothing more: {reason}"
             ) from None
 
+    def has_tables(self, connection: Connection) -> bool:
+        """Tell whether all tables are there."""
+        from sqlalchemy import inspect
+
+        return all(map(inspect(connection).has_table, self._names))
+
     def make_tables(self, connection: Connection) -> None:
         """Make the tables where they are missing, one worker at a time.
 
         :raises BrazeLedgerError: the user may not make tables.
         """
-        from sqlalchemy import inspect
         from sqlalchemy.exc import ProgrammingError
 
-        names = [f"{self._prefix}_{name}" for name in ("deliveries", "tries", "requests", "recipients")]
-        if all(map(inspect(connection).has_table, names)):
+        if self.has_tables(connection):
             return
         if self._postgres:
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
@@ -199,7 +205,7 @@ class SqlStore:
                 connection.exec_driver_sql(statement)
         except ProgrammingError as error:
             raise BrazeLedgerError(
-                f"The ledger on {self._conn_id!r} cannot make its tables {', '.join(names)}, nothing was sent: "
+                f"The ledger on {self._conn_id!r} cannot make its tables {', '.join(self._names)}, nothing was sent: "
                 f"{mask(str(error.orig))}. Open it once as a user who may create tables."
             ) from None
 

@@ -232,6 +232,8 @@ class BrazeDeliveryOperator(GuardedOperator):
         """Keep what earlier tries made, where this one ends before it looks at the ledger."""
         from airflow_provider_braze.delivery.report import Report
 
+        if not self.lasting:
+            return
         known: list[str] = []
         try:
             known = guards.earlier_schedules(context, self.ledger, delivery_key=self.delivery_key)

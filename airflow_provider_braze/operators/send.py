@@ -182,7 +182,7 @@ class BrazeSendTransactionalEmailOperator(BrazeDeliveryOperator):
         return known | (delivery.answer or {"status": status})
 
 
-def run_key(context: Context, campaign_id: str, recipient: Mapping[str, Any]) -> str:
+def run_key(context: Context, campaign_id: str, recipient: Any) -> str:
     """Name this task in this run for this e-mail and person, the same on every try, whatever is told of the person."""
     from airflow_provider_braze.api.models.recipients import identity_of
 

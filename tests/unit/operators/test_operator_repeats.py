@@ -19,6 +19,7 @@ from airflow_provider_braze.delivery.errors import (
 )
 from airflow_provider_braze.delivery.sql_ledger import SqlLedger
 from airflow_provider_braze.delivery.task_state import HEAD, TaskStateLedger
+from airflow_provider_braze.hooks.braze import BrazeHook
 from airflow_provider_braze.operators.schedule import BrazeScheduleCampaignOperator
 from airflow_provider_braze.operators.send import BrazeSendTransactionalEmailOperator
 
@@ -368,12 +369,22 @@ def test_what_others_left_in_doubt_under_a_key_adds_up(people, ledger, braze_emu
     assert report["recipients"] == sum(report[name] for name in counts)
 
 
+def test_a_clear_is_not_forgotten_where_the_first_try_after_it_ends_early(people, ledger):
+    again = {"ledger": ledger, "on_clear": "resend", "clear_number": 1, "max_tries": 2}
+    retry(None, try_number=1, ledger=ledger, recipients=["u-1"])
+    with pytest.raises(BrazeAudienceError):
+        retry(None, try_number=2, recipients=None, **again)
+    assert retry(None, try_number=3, recipients=["u-1"], **again)["requests"] == 1
+    assert people() == {"u-1": 2}
+
+
 # Schedules.
 
 
-def schedule(xcoms=None, try_number=1, store=None, **parameters):
+def schedule(xcoms=None, try_number=1, store=None, airflow=None, **parameters):
     given = {"campaign_id": WEEKLY, "schedule": LATER, "recipients": MANY, **parameters}
-    return BrazeScheduleCampaignOperator(task_id="t", **given).execute(context(try_number, store, xcoms=xcoms))
+    known = context(try_number, store, xcoms=xcoms, **(airflow or {}))
+    return BrazeScheduleCampaignOperator(task_id="t", **given).execute(known)
 
 
 @pytest.mark.usefixtures("_one_lane")
@@ -404,6 +415,22 @@ def test_schedules_of_an_earlier_try_are_not_lost_where_a_later_one_is_stopped_e
     with pytest.raises(AirflowException):
         schedule(xcoms, 2, store, recipients=people)
     assert xcoms.get("schedule_ids") == [made]
+
+
+@pytest.mark.parametrize("kind", ["task state", "sql"])
+def test_schedules_are_looked_after_where_the_first_try_after_a_clear_ends_early(braze_emulator, ledger, kind):
+    """Somebody deleted them and cleared the task, so that they are made anew."""
+    store, given = (Store(), {}) if kind == "task state" else (None, {"ledger": ledger})
+    schedule(store=store, recipients=["u-1"], **given)
+    [made] = braze_emulator.schedules()
+    BrazeHook().call("campaigns_trigger_schedule_delete", {"campaign_id": WEEKLY, "schedule_id": made["schedule_id"]})
+    xcoms = {}
+    with pytest.raises(BrazeAudienceError):
+        schedule(xcoms, 2, store, {"max_tries": 2}, recipients=None, **given)
+    assert xcoms["schedule_ids"] == [made["schedule_id"]]
+    report = schedule(None, 3, store, {"max_tries": 2}, recipients=["u-1"], **given)
+    [_, anew] = braze_emulator.schedules()
+    assert report["schedule_ids"] == [anew["schedule_id"]]
 
 
 def test_a_schedule_for_a_paused_campaign_is_not_made_twice(braze_emulator):
