@@ -72,6 +72,8 @@ class BrazeDeliveryOperator(GuardedOperator):
         guards.check_choice("on_clear", on_clear, guards.ON_CLEAR)
         if delivery_key is not None and not getattr(ledger, "shared", False):
             raise ValueError("delivery_key needs a ledger that other runs see too: ledger=SqlLedger(conn_id).")
+        if isinstance(delivery_key, str) and not delivery_key.strip():
+            raise ValueError("delivery_key is blank: that would be one key for everything, in all runs and DAGs.")
         self.on_unknown = on_unknown
         self.on_clear = on_clear
         self.ledger = ledger

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+from airflow.sdk import DAG
 
 from airflow_provider_braze.api.errors import BrazeConfigurationError
 from airflow_provider_braze.delivery.errors import (
@@ -354,6 +355,26 @@ def test_a_delivery_key_is_sent_once_by_all_tasks(people, ledger):
     report = retry(None, try_number=1, ledger=ledger, delivery_key="week 47", recipients=[*MANY[::-1], "new"])
     assert (report["accepted"], report["accepted_before"], report["requests"]) == (151, 150, 1)
     assert people() == dict.fromkeys([*MANY, "new"], 1)
+
+
+def test_a_blank_delivery_key_is_refused_when_the_dag_is_parsed(task, ledger):
+    for key in ("", "  "):
+        with pytest.raises(ValueError, match="delivery_key is blank"):
+            task(recipients=["u-1"], ledger=ledger, delivery_key=key)
+
+
+@pytest.mark.parametrize("native", [False, True], ids=["text", "native"])
+@pytest.mark.parametrize("key", ["{{ params.week }}", "{{ ti.xcom_pull('which') }}", " {{ params.blank }} "])
+def test_a_delivery_key_whose_template_gives_nothing_is_refused(task, ledger, braze_emulator, key, native):
+    """It would be one key for everything: the next run would message nobody, and succeed."""
+    given = context()
+    given["ti"].xcom_pull = lambda _task_id: None
+    with DAG("d", schedule=None, render_template_as_native_obj=native):
+        sends = task(recipients=["u-1"], ledger=ledger, delivery_key=key)
+    sends.render_template_fields({**given, "params": {"week": "", "blank": " "}})
+    with pytest.raises(AirflowException, match="delivery_key: was given, and holds nothing"):
+        sends.execute(given)
+    assert braze_emulator.requests() == []
 
 
 def test_what_others_left_in_doubt_under_a_key_adds_up(people, ledger, braze_emulator):
