@@ -175,3 +175,16 @@ def run_dag(register, request):
         return register(dag).test(**options)
 
     return run
+
+
+@pytest.fixture
+def rendered_fields():
+    """What Airflow keeps of a run for its page "Rendered Templates", by task and map index."""
+
+    def read(run):
+        from airflow.models.renderedtifields import RenderedTaskInstanceFields
+
+        get = RenderedTaskInstanceFields.get_templated_fields
+        return {(one.task_id, one.map_index): get(one) for one in run.get_task_instances()}
+
+    return read

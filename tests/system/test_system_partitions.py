@@ -85,14 +85,9 @@ def test_airflow_stores_the_parts_in_words_and_counts_them():
 
 
 @pytest.mark.usefixtures("people", "braze_emulator")
-def test_rendered_fields_say_which_part_and_name_nobody(run_dag):
-    from airflow.models.renderedtifields import RenderedTaskInstanceFields
-    from airflow.utils.session import create_session
-
+def test_rendered_fields_say_which_part_and_name_nobody(run_dag, rendered_fields):
     run = run_dag(mapped("parts_rendered"), run_conf={"city": "Rome"})
-    with create_session() as session:
-        rows = session.query(RenderedTaskInstanceFields).filter_by(dag_id=run.dag_id, run_id=run.run_id)
-        stored = {row.map_index: row.rendered_fields for row in rows}
+    stored = {index: fields for (_, index), fields in rendered_fields(run).items()}
     assert sorted(stored) == list(range(PARTS))
     for index, fields in stored.items():
         assert fields["recipients"].startswith(f"<part {index + 1} of {PARTS} of SqlAudience(conn_id='warehouse', sql=")

@@ -75,21 +75,6 @@ def test_mapping_over_what_an_upstream_task_returns(run_dag, braze_emulator):
     assert len(braze_emulator.deliveries()) == 3
 
 
-@pytest.fixture
-def rendered_fields():
-    """What Airflow stored for the page "Rendered Templates"."""
-
-    def read(run):
-        from airflow.models.renderedtifields import RenderedTaskInstanceFields
-        from airflow.utils.session import create_session
-
-        with create_session() as session:
-            rows = session.query(RenderedTaskInstanceFields).filter_by(dag_id=run.dag_id, run_id=run.run_id)
-            return {(row.task_id, row.map_index): row.rendered_fields for row in rows}
-
-    return read
-
-
 def test_rendered_fields_name_nobody(run_dag, rendered_fields, braze_emulator):
     with dag("rendered_private") as made:
 

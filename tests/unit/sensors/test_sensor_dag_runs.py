@@ -180,7 +180,7 @@ def test_templates_that_render_to_nonsense(given, run_dag, braze_emulator):
     assert braze_emulator.request_counts().get("GET /campaigns/data_series", 0) == 0
 
 
-def test_recipients_from_a_task(how, run_dag, braze_emulator, later):
+def test_recipients_from_a_task(how, run_dag, stored, braze_emulator, later):
     with dag("recipients_wait", how) as made:
 
         @task
@@ -198,20 +198,21 @@ def test_recipients_from_a_task(how, run_dag, braze_emulator, later):
     assert "secret" not in str(stored(run))
 
 
-def stored(run):
+@pytest.fixture
+def stored(rendered_fields):
     """What Airflow keeps of the sensor: rendered fields and XCom."""
-    from airflow.models.renderedtifields import RenderedTaskInstanceFields
-    from airflow.models.xcom import XComModel
-    from airflow.utils.session import create_session
 
-    with create_session() as session:
-        fields = session.query(RenderedTaskInstanceFields).filter_by(
-            dag_id=run.dag_id, run_id=run.run_id, task_id="wait"
-        )
-        values = session.query(XComModel).filter_by(dag_id=run.dag_id, run_id=run.run_id, task_id="wait")
-        found = [row.rendered_fields for row in fields], [str(row.value) for row in values]
-    assert found[0]
-    return found
+    def read(run):
+        from airflow.models.xcom import XComModel
+        from airflow.utils.session import create_session
+
+        fields = [one for (task_id, _), one in rendered_fields(run).items() if task_id == "wait"]
+        assert all(fields)
+        with create_session() as session:
+            values = session.query(XComModel).filter_by(dag_id=run.dag_id, run_id=run.run_id, task_id="wait")
+            return fields, [str(row.value) for row in values]
+
+    return read
 
 
 @pytest.mark.parametrize("how", [{"poke_interval": 0.1, **WAYS["poke"]}])
@@ -239,7 +240,7 @@ def test_mapped_over_what_was_sent(how, run_dag, braze_emulator):
 
 
 @pytest.mark.parametrize("how", [{"poke_interval": 0.1, **WAYS["deferrable"]}])
-def test_mapped_recipients(how, run_dag, braze_emulator):
+def test_mapped_recipients(how, run_dag, stored, braze_emulator):
     with dag("mapped_recipients", how) as made:
 
         @task
