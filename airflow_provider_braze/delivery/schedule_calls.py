@@ -1,14 +1,15 @@
 """Changes and deletes many schedules, several at a time.
 
-Both may be repeated: what was lost on the way is asked for again, until Braze says that it is done, or that there is
-no such schedule. The first call goes alone: what is wrong for all of them shows on one.
+Both may be repeated: what was lost on the way is asked for again, until Braze says that it is done, or refuses it. A
+refusal alone says nothing of the schedule: what was asked for may be what is wrong. Only that of a delete whose answer
+was lost before means that the schedule is gone. The first call goes alone: what is wrong for all of them shows on one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,15 +27,34 @@ class Called:
     """What became of some schedules.
 
     :param done: ids that Braze changed or deleted.
-    :param gone: ids that Braze did not know (any more), before anything was due.
+    :param gone: ids whose deletion Braze refused after an answer to it was lost, before anything was due.
+    :param refused: ids that Braze refused, before anything was due, with what it said.
     :param late: ids that it is too late for: their messages may have gone out.
     :param errors: one for each of all others.
+    :param lost: ids of those with an error for which it may have been done all the same.
     """
 
     done: list[str] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
+    refused: dict[str, BrazeError] = field(default_factory=dict)
     late: list[str] = field(default_factory=list)
     errors: list[BrazeError] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+
+    def add(self, other: Called) -> None:
+        """Take on what became of others."""
+        self.refused |= other.refused
+        for name in ("done", "gone", "late", "errors", "lost"):
+            getattr(self, name).extend(getattr(other, name))
+
+    def take_for_gone(self, schedule_ids: Iterable[str]) -> None:
+        """Count refused deletions as done, of schedules that somebody may have deleted before.
+
+        Refused with the very campaign that it was made for, a schedule waits no longer, or cannot go out.
+        """
+        for schedule_id in self.refused.keys() & set(schedule_ids):
+            del self.refused[schedule_id]
+            self.gone.append(schedule_id)
 
     def raise_first(self) -> None:
         """Raise the first error, if there is one."""
@@ -77,11 +97,7 @@ class ScheduleCalls:
             async def one(schedule_id: str) -> None:
                 async with lanes:
                     content = encode(row, validate(row, {**fields, "schedule_id": schedule_id}))
-                    found = await _call(sender, content, due)
-                if isinstance(found, BrazeError):
-                    called.errors.append(found)
-                else:
-                    getattr(called, found).append(schedule_id)
+                    await _call(sender, content, due, called, schedule_id)
 
             async with asyncio.TaskGroup() as group:
                 for schedule_id in schedule_ids:
@@ -94,23 +110,30 @@ def _portions(schedule_ids: Sequence[str]) -> Iterator[Sequence[str]]:
         yield schedule_ids[start : start + AT_A_TIME]
 
 
-async def _call(sender: Sender, content: bytes, due: float) -> str | BrazeError:
-    """Call once, and again where the answer was lost; give a field of :class:`Called`, or the error."""
-    sent = NOT_BEGUN
+async def _call(sender: Sender, content: bytes, due: float, called: Called, schedule_id: str) -> None:
+    """Call once, and again where the answer was lost; take down what became of it."""
+    sent, was_lost = NOT_BEGUN, False
     for _ in range(MOST_TRIES):
         sent = await sender.send(content, until=time.monotonic() + due - time.time())
         if sent.outcome is not Outcome.UNKNOWN:
             break
+        was_lost = True
     error = sent.error
     if sent is NOT_BEGUN:
-        return "late"
-    if error is None or isinstance(error, BrazePausedError):
-        return "done"
-    if is_refusal(error):
-        return "gone" if time.time() < due else "late"
-    return error
+        called.late.append(schedule_id)
+    elif error is None or isinstance(error, BrazePausedError):
+        called.done.append(schedule_id)
+    elif not is_refusal(error):
+        called.errors.append(error)
+        called.lost += [schedule_id] * was_lost
+    elif time.time() >= due:
+        called.late.append(schedule_id)
+    elif was_lost and sender.endpoint.name.endswith("_delete"):
+        called.gone.append(schedule_id)
+    else:
+        called.refused[schedule_id] = error
 
 
 def is_refusal(error: BrazeError) -> bool:
-    """Tell whether Braze says that there is no such schedule, or none that waits."""
+    """Tell whether Braze itself refuses what was asked for, or says that there is no such schedule."""
     return isinstance(error, BrazeResponseError) and error.status in (400, 404) and error.readable

@@ -12,8 +12,10 @@ anything else, or a hold was broken          all are deleted, forgotten, and mad
                                              schedule cannot be changed
 ===========================================  ==========================================================================
 
-What turns out to be gone is forgotten and made anew. Nothing is touched once the first message may have gone out. The
-note says what is under way before it begins, so that a try which ends at any instant is gone on from by the next one.
+A schedule is forgotten, and made anew, once Braze has deleted it, or refuses to where somebody may have done so before.
+Other refusals stop the task: what it asks for may be wrong, and the schedule wait still. Nothing is touched once the
+first message may have gone out. The note says what is under way before it begins, so that a try which ends at any
+instant is gone on from by the next one.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -55,6 +57,7 @@ class Note:
     :param rest: digest of all else, the recipients among it, in any order.
     :param holding: whether the task waits deferred, and whoever ends that wishes the schedules away.
     :param leaving: whether they are being deleted.
+    :param doubted: whether some may be deleted without the ledger knowing: by a person, or by a try that was cut short.
     """
 
     connection: str
@@ -65,6 +68,7 @@ class Note:
     rest: str
     holding: bool = False
     leaving: bool = False
+    doubted: bool = False
 
     @property
     def due(self) -> float:
@@ -126,10 +130,11 @@ def bring_about(
     return _Change(plan, ledger, calls, note_of(plan, connection)).run(on_unknown, anew, resumed)
 
 
-def keep_holding(ledger: OpenLedger) -> None:
-    """Note that the task is about to defer."""
-    if ledger.note is not None:
-        ledger.keep_note(asdict(replace(Note(**ledger.note), holding=True)))
+def keep_holding(ledger: OpenLedger, holding: bool = True) -> None:
+    """Note that the task is about to defer, or that its wait has ended by itself."""
+    note = read_note(ledger.note)
+    if note is not None and note.holding != holding:
+        ledger.keep_note(asdict(replace(note, holding=holding)))
 
 
 class _Change:
@@ -141,6 +146,9 @@ class _Change:
     def run(self, on_unknown: str, anew: bool, resumed: bool) -> Changes:
         """Decide, then do."""
         past, note, wanted = self._ledger.past, read_note(self._ledger.note), self._wanted
+        broken = note is not None and note.holding and not resumed
+        if note is not None and (broken or past.cleared or past.other_run):
+            note = replace(note, doubted=True)
         if anew and (self._known or past.doubtful_requests):
             self._start_anew(note)
         elif past.doubtful_requests and on_unknown == "fail":
@@ -149,17 +157,16 @@ class _Change:
         elif note is None and (self._ledger.stranger or self._known):
             raise self._ledger.stranger or self._trouble("The ledger lost its note of what they are: look into Braze.")
         elif note is not None and self._known:
-            self._settle(note, on_unknown, resumed)
+            self._settle(note, on_unknown, broken)
         elif self._ledger.stranger:
             self._start_over(on_unknown)
         if self._ledger.note != asdict(wanted):
             self._ledger.keep_note(asdict(wanted))
         return self._changes
 
-    def _settle(self, note: Note, on_unknown: str, resumed: bool) -> None:
+    def _settle(self, note: Note, on_unknown: str, broken: bool) -> None:
         wanted = self._wanted
         stranger, past = self._ledger.stranger, self._ledger.past
-        broken = note.holding and not resumed
         changed = note.messages != wanted.messages or not _same(note, wanted)
         replaced = bool(stranger) or broken or note.leaving or note.rest != wanted.rest
         # Were it due while it is changed, nobody could tell which of them went out how.
@@ -175,7 +182,7 @@ class _Change:
                 self._start_over(on_unknown)
         elif changed:
             self._update(note)
-        elif (past.cleared or past.other_run) and time.time() < note.due:
+        elif note.doubted and time.time() < note.due:
             self._look_after(note)
         else:
             log.info("%s are in the ledger as they are wanted: nothing changes.", self._count())
@@ -207,12 +214,32 @@ class _Change:
             self._too_late(note)
 
     def _delete(self, note: Note) -> None:
-        note = replace(note, leaving=True)
-        self._ledger.keep_note(asdict(note))
+        # A try that is cut short from here on may have deleted any of them.
+        self._ledger.keep_note(asdict(replace(note, leaving=True, doubted=True)))
+        for called in self._take_back(note, list(self._known)):
+            if called.refused:
+                self._ledger.keep_note(asdict(replace(note, leaving=False)))
+                self._refused(called, "delete", self._changes.deleted)
+            if called.errors and not note.doubted:
+                self._ledger.keep_note(asdict(replace(note, leaving=True, doubted=bool(called.lost))))
+            self._go_on(called, note)
+
+    def _take_back(self, note: Note, schedule_ids: list[str]) -> Iterator[Called]:
         endpoint, fields = note.call("delete")
-        for called in self._calls.each(endpoint, fields, list(self._known), note.due):
+        for called in self._calls.each(endpoint, fields, schedule_ids, note.due):
+            if note.doubted:
+                called.take_for_gone(schedule_ids)
             self._changes.deleted += len(called.done)
             self._ledger.forget(called.done + called.gone)
+            yield called
+
+    def _replace(self, refused: Mapping[str, BrazeError], note: Note) -> None:
+        """Delete what Braze refuses to update, and what somebody may have deleted: it may as well wait still."""
+        if not refused:
+            return
+        first = next(iter(refused.values()))
+        log.warning("%d of them cannot be updated: they are deleted, and made anew. %s", len(refused), first)
+        for called in self._take_back(note, list(refused)):
             self._go_on(called, note)
 
     def _update(self, note: Note) -> None:
@@ -221,35 +248,53 @@ class _Change:
         content: dict[str, Any] = {**fields, "schedule": wanted.schedules[0]}
         if note.messages != wanted.messages:
             content["messages"] = self._plan.payload["messages"]
-        unsure = replace(wanted, schedules=note.schedules + wanted.schedules, messages="")
+        unsure = replace(wanted, schedules=note.schedules + wanted.schedules, messages="", doubted=note.doubted)
         log.info("The time or the content differs: %s are updated.", self._count())
         self._ledger.keep_note(asdict(unsure))
         for called in self._calls.each(endpoint, content, list(self._known), unsure.due):
             self._changes.updated += len(called.done)
-            # It also tells a worker that another try has taken over.
-            self._ledger.forget(called.gone)
+            # It tells a worker that another try has taken over.
+            self._ledger.forget(())
+            if called.refused and not note.doubted:
+                if not self._changes.updated and not called.errors:
+                    self._ledger.keep_note(asdict(note))
+                self._refused(called, "update", self._changes.updated)
+            self._replace(called.refused, unsure)
             self._go_on(called, unsure)
 
     def _look_after(self, note: Note) -> None:
         """Somebody may have deleted them since: an update to what they are changes nothing, and Braze refuses it."""
         endpoint, fields = note.call("update")
-        gone, count = 0, self._count()
+        refused: dict[str, BrazeError] = {}
         content = {**fields, "schedule": note.schedules[0]}
+        count = self._count()
+        # A clear is seen once: should this try not come to the end of it, the next one looks again.
+        self._ledger.keep_note(asdict(note))
         try:
             for called in self._calls.each(endpoint, content, list(self._known), note.due):
-                gone += len(called.gone)
-                self._ledger.forget(called.gone)
+                refused |= called.refused
                 called.raise_first()
         except (BrazeUnauthorizedError, BrazeForbiddenError) as error:
             text = f"Whether the {count} made before are still there could not be asked: {error}"
             log.warning(text)
             self._plan.report.notices.append(text)
-            return
         except BrazeError as error:
             raise self._trouble(f"Whether they are still there could not be asked. {error}", again=True) from error
-        log.info("%s are as they are wanted: nothing changes.", count)
-        if gone:
-            log.warning("%d of them were deleted meanwhile, and are made anew.", gone)
+        else:
+            log.info("%d of %s are as they are wanted: nothing changes.", len(self._known) - len(refused), count)
+        self._replace(refused, note)
+
+    def _refused(self, called: Called, verb: str, changed: int) -> NoReturn:
+        """Stop where a refusal may as well mean that the task is wrong, and the schedules wait as before."""
+        error = next(iter(called.refused.values()))
+        done = f"{changed:,} others were {verb}d" if changed else "Nothing was changed"
+        if called.lost:
+            done += f", of {len(called.lost):,} it is not known"
+        raise self._trouble(
+            f"Braze refuses to {verb} {len(called.refused):,} of them, which may still go out: {error} {done}. If the "
+            "task is wrong, correct it and clear it. If not, look into Braze: where they are gone, clear the task, "
+            "which makes them anew."
+        ) from error
 
     def _go_on(self, called: Called, note: Note) -> None:
         if called.errors:

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import math
+import re
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowFailException, TaskGroup
+from airflow.providers.common.compat.sdk import AirflowFailException, TaskGroup, XCom
 
 from airflow_provider_braze.operators.base import BrazeBaseOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_provider_braze.delivery.schedule_calls import Called
     from airflow_provider_braze.operators.scheduling import Scheduling
 
-_BEGAN = ("success", "failed", "running", "deferred", "up_for_retry")
-_SAYS_NO = ("skipped", "failed", "upstream_failed")
+_BEGAN = {"success", "failed", "running", "deferred", "up_for_retry"}
+_FAILED = {"failed", "upstream_failed"}
+_NO = {"skipped", *_FAILED}
+_CALLED_OFF = "called_off"
 
 
 def guarded_schedule(group_id: str, operator: type[Scheduling], /, **parameters: Any) -> GuardedSchedule:
@@ -32,10 +37,13 @@ def guarded_schedule(group_id: str, operator: type[Scheduling], /, **parameters:
         launch >> tell_the_team
 
     Its tasks: ``begin``, ``schedule``, yours, ``approved`` and ``call_off``. The last one is a teardown, which runs in
-    any case. It deletes the schedules where a task of the guard failed, was skipped or never ran, where a short circuit
-    said no, where scheduling itself failed halfway, and where the states of the tasks cannot be read. It keeps them
-    where every last task of the guard succeeded. The run fails where the guard failed, or where the schedules could not
-    be deleted; it does not where the guard skips, or a short circuit says no.
+    any case. It deletes the schedules where a task of the guard failed or never ran, where a last one was skipped,
+    where a short circuit said no, where scheduling itself failed halfway, and where the states of the tasks cannot be
+    read. It keeps them where every last task of the guard succeeded, and none failed; teardowns do not count. The run
+    fails where the guard failed, or where the schedules could not be deleted; it does not where the guard skips, or a
+    short circuit says no. A mapped short circuit of which only some parts say no is no such word: let the task fail.
+
+    What Braze refuses to delete may still go out: the teardown fails, is not tried again, and names it.
 
     Clear the group, or a task of the guard with all downstream: Airflow then clears the scheduling, too, which makes
     anew what was deleted. The key needs the permissions to create, update and delete schedules.
@@ -83,22 +91,26 @@ class GuardedSchedule(TaskGroup):
     def _close(self) -> None:
         from airflow.providers.standard.operators.empty import EmptyOperator
 
-        guard = [child for name, child in self.children.items() if name not in self._own]
+        made = [task for name, child in self.children.items() if name not in self._own for task in _tasks(child)]
+        # Teardowns run in any case, and say nothing.
+        guard = [task for task in made if not task.is_teardown]
         if not guard:
             raise ValueError(
-                f"Group {self.group_id!r} has no guard: make a task inside of it that looks, and may say no."
+                f"Group {self.group_id!r} has no guard: make a task inside of it that looks, and may say no. Teardowns "
+                "are none."
             )
-        inside = {task.task_id for child in guard for task in _tasks(child)}
-        roots = [task for child in guard for task in _tasks(child) if task.upstream_task_ids.isdisjoint(inside)]
-        leaves = [task for child in guard for task in _tasks(child) if task.downstream_task_ids.isdisjoint(inside)]
+        inside = {task.task_id for task in made}
+        looks = {task.task_id for task in guard}
+        roots = [task for task in made if task.upstream_task_ids.isdisjoint(inside)]
+        leaves = [task for task in guard if task.downstream_task_ids.isdisjoint(looks)]
         approved = EmptyOperator(task_id="approved")
         call_off = CallOff(
             task_id="call_off",
             braze_conn_id=self.schedule_task.braze_conn_id,
             endpoint=self.schedule_task.endpoint.replace("_create", "_delete"),
-            program=self.schedule_task.program,
             schedule_task_id=self.schedule_task.task_id,
-            guard_task_ids=[leaf.task_id for leaf in leaves],
+            guard_task_ids=sorted(looks),
+            last_task_ids=[leaf.task_id for leaf in leaves],
             approved_task_id=approved.task_id,
         )
         self.schedule_task >> roots
@@ -113,32 +125,30 @@ def _tasks(child: Any) -> list[Any]:
 
 
 class CallOff(BrazeBaseOperator):
-    """Deletes the schedules of a task, unless all tasks of its guard have succeeded.
+    """Deletes the schedules of a task, unless its guard succeeded: no task of it failed, the last ones are all well.
 
     :param endpoint: that deletes one schedule.
-    :param program: what it takes beside ``schedule_id``. (templated)
-    :param schedule_task_id: the task that scheduled.
-    :param guard_task_ids: the last tasks of the guard.
+    :param schedule_task_id: the task that scheduled; it says of what in its XCom ``program``.
+    :param guard_task_ids: the tasks of the guard.
+    :param last_task_ids: the last ones of them.
     :param approved_task_id: the task after them, which a short circuit skips.
     """
-
-    template_fields = (*BrazeBaseOperator.template_fields, "program")
 
     def __init__(
         self,
         *,
         endpoint: str,
-        program: dict[str, str],
         schedule_task_id: str,
         guard_task_ids: list[str],
+        last_task_ids: list[str],
         approved_task_id: str,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.delete_endpoint = endpoint
-        self.program = program
         self.schedule_task_id = schedule_task_id
         self.guard_task_ids = guard_task_ids
+        self.last_task_ids = last_task_ids
         self.approved_task_id = approved_task_id
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -148,14 +158,13 @@ class CallOff(BrazeBaseOperator):
         instance: Any = context["ti"]
         states = self._states(instance)
         reason = "the states of the tasks cannot be read" if states is None else self._reason(states)
-        ids = instance.xcom_pull(task_ids=self.schedule_task_id, key="schedule_ids")
+        ids = self._left(instance, "schedule_ids")
         if not reason:
             self.log.info("The guard has succeeded, %d schedules stay.", len(ids or ()))
             return {"deleted": 0, "kept": len(ids or ())}
         self.log.warning("What is scheduled is deleted: %s.", reason)
-        due = instance.xcom_pull(task_ids=self.schedule_task_id, key="due_from")
         with airflow_errors(repeatable=True):
-            deleted = self._delete(self._ids(ids, states), due)
+            deleted = self._delete(self._ids(ids, states), instance)
         if states is None:
             # Another try might read them, and would report as kept what is deleted.
             raise AirflowFailException(
@@ -163,53 +172,70 @@ class CallOff(BrazeBaseOperator):
             )
         return {"deleted": deleted, "kept": 0}
 
-    def _states(self, instance: Any) -> dict[str, str] | None:
-        """Read the states of the tasks; None where Airflow cannot be asked."""
+    def _left(self, instance: Any, key: str) -> Any:
+        """Read what the scheduling task left, in a mapped task group that of the same part."""
+        where = {"map_indexes": instance.map_index} if instance.map_index >= 0 else {}
+        return instance.xcom_pull(task_ids=self.schedule_task_id, key=key, **where)
+
+    def _states(self, instance: Any) -> dict[str, list[str]] | None:
+        """Read the states of the tasks, by their ids; None where Airflow cannot be asked."""
         wanted = [self.schedule_task_id, *self.guard_task_ids, self.approved_task_id]
+        mapped = {"map_index": instance.map_index} if instance.map_index >= 0 else {}
         for pause in (1, 5, 0):
             try:
                 found = instance.get_task_states(
-                    dag_id=instance.dag_id, task_ids=wanted, run_ids=[instance.run_id]
+                    dag_id=instance.dag_id, task_ids=wanted, run_ids=[instance.run_id], **mapped
                 ).get(instance.run_id, {})
-                return {name: str(getattr(state, "value", state)) for name, state in found.items()}
+                return _by_task(wanted, found)
             except Exception as error:
                 self.log.warning("The states of the tasks cannot be read: %r", error)
                 time.sleep(pause)
         return None
 
-    def _reason(self, states: dict[str, str]) -> str:
+    def _reason(self, states: dict[str, list[str]]) -> str:
         """Say why the schedules are not wanted; empty where they are."""
-        if (state := states.get(self.schedule_task_id)) != "success":
-            return f"{self.schedule_task_id} is {state}"
+        if states[self.schedule_task_id] != ["success"]:
+            return f"{self.schedule_task_id} is {_said(states[self.schedule_task_id])}"
         for name in self.guard_task_ids:
-            # A mapped task has a state for each part, and none where it was skipped before it was expanded.
-            parts = [state for part, state in states.items() if part == name or part.startswith(f"{name}_")]
-            if set(parts) != {"success"}:
-                return f"{name} is {', '.join(sorted(set(parts))) or 'not there'}"
-        state = states.get(self.approved_task_id)
-        return f"the guard said no ({self.approved_task_id} is {state})" if state in _SAYS_NO else ""
+            # What comes after it may run all the same.
+            if not _FAILED.isdisjoint(states[name]):
+                return f"{name} is {_said(states[name])}"
+        for name in self.last_task_ids:
+            # None where a mapped task was skipped before it was expanded.
+            if set(states[name]) != {"success"}:
+                return f"{name} is {_said(states[name])}"
+        approved = states[self.approved_task_id]
+        return "" if _NO.isdisjoint(approved) else f"the guard said no ({self.approved_task_id} is {_said(approved)})"
 
-    def _ids(self, ids: list[str] | None, states: dict[str, str] | None) -> list[str]:
+    def _ids(self, ids: list[str] | None, states: dict[str, list[str]] | None) -> list[str]:
         from airflow_provider_braze.api.errors import BrazeConfigurationError
 
-        if ids is None and (states is None or states.get(self.schedule_task_id) in _BEGAN):
+        if ids is None and (states is None or not _BEGAN.isdisjoint(states[self.schedule_task_id])):
             raise BrazeConfigurationError(
                 f"{self.schedule_task_id} left no ids of what it may have scheduled, so nothing can be deleted: look "
                 "into Braze, or clear the group with a ledger that knows them."
             )
         return list(ids or ())
 
-    def _delete(self, ids: list[str], due: str | None) -> int:
+    def _delete(self, ids: list[str], instance: Any) -> int:
         from airflow_provider_braze.api.errors import BrazeConfigurationError
         from airflow_provider_braze.delivery.pacing import Pacer
         from airflow_provider_braze.delivery.schedule_calls import Called, ScheduleCalls
 
         calls, total = ScheduleCalls(self.hook.get_async_conn, Pacer), Called()
+        program, due = self._left(instance, "program") or {}, self._left(instance, "due_from")
+        before = self._left(instance, _CALLED_OFF)
+        # A try that is cut short from here on may have deleted any of them.
+        self._note(instance, ids)
         # Late is better than not at all: with local times some may not have got it yet.
-        for called in calls.each(self.delete_endpoint, self.program, ids, math.inf):
-            for name in ("done", "gone", "errors"):
-                getattr(total, name).extend(getattr(called, name))
+        for called in calls.each(self.delete_endpoint, program, ids, math.inf):
+            total.add(called)
+        if before:
+            # Who cleared this task has looked into Braze.
+            total.take_for_gone(before["ids"] if before["max_tries"] == instance.max_tries else ids)
+        self._note(instance, [*total.done, *total.gone, *total.lost])
         self.log.info("%d schedules deleted, %d were not there.", len(total.done), len(total.gone))
+        self._check_refused(total, len(ids))
         total.raise_first()
         if total.gone and (due is None or datetime.fromisoformat(due) <= datetime.now(UTC)):
             raise BrazeConfigurationError(
@@ -217,3 +243,41 @@ class CallOff(BrazeBaseOperator):
                 "have been sent. Look into Braze."
             )
         return len(total.done)
+
+    def _note(self, instance: Any, ids: list[str]) -> None:
+        """Note for the next try which are, or may be, deleted: beside their ids, since its own XCom begins empty."""
+        XCom.set(
+            key=_CALLED_OFF,
+            value={"ids": ids, "max_tries": instance.max_tries},
+            dag_id=instance.dag_id,
+            task_id=self.schedule_task_id,
+            run_id=instance.run_id,
+            map_index=instance.map_index,
+        )
+
+    def _check_refused(self, total: Called, count: int) -> None:
+        """Fail, and not be tried again, where what Braze refused to delete may go out.
+
+        :raises AirflowFailException: it refused to.
+        """
+        if not total.refused:
+            return
+        error = next(iter(total.refused.values()))
+        raise AirflowFailException(
+            f"{len(total.refused)} of {count} schedules could NOT be deleted, and may go out. Look into Braze, delete "
+            f"there what still waits, and clear this task: {', '.join(total.refused)}. Braze said: {error}"
+        ) from error
+
+
+def _by_task(names: list[str], found: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Sort states by tasks. Airflow gives parts of a mapped task, or of any in a mapped task group, as ``name_0``."""
+    states: dict[str, list[str]] = {name: [] for name in names}
+    for key, state in found.items():
+        name = key if key in states else re.sub(r"_\d+$", "", key)
+        if name in states:
+            states[name].append(str(getattr(state, "value", state)))
+    return states
+
+
+def _said(states: list[str]) -> str:
+    return ", ".join(sorted(set(states))) or "not there"

@@ -28,10 +28,14 @@ class Scheduling(Scheduled, BrazeDeliveryOperator):
     knows:
 
     - nothing differs: nothing changes. After a clear, and in another run, each schedule is updated to what it is, and
-      those that Braze refuses as gone are made anew;
+      those for which Braze refuses that are made anew;
     - another time or other ``messages``: the schedules are updated;
     - other recipients or values: they are deleted and made anew, since Braze cannot change those;
     - a clear with ``on_clear="resend"``: what has not gone out yet is deleted, and everybody is scheduled to anew.
+
+    Braze also refuses an update that is wrong, so a refusal proves nothing alone. After a clear, in another run, and
+    where somebody ended the wait of the task, what Braze refuses to update is deleted first, and what it refuses to
+    delete counts as gone. At any other time a refusal stops the task: it says what Braze said, and how to go on.
 
     Nothing is touched from a minute before the first message on: the task then fails, and says how to go on. Whatever
     else moves its schedules must not move them to an earlier time: it could take what was sent for deleted. Tasks that
@@ -56,17 +60,39 @@ class Scheduling(Scheduled, BrazeDeliveryOperator):
         self.wait_until_sent = wait_until_sent
         self._is_resumed = False
         self._changes: Changes | None = None
+        self._made_of: dict[str, str] | None = None
 
     def resume(self, context: Context, event: Any = None) -> Any:
         """Go on after a pause, which nobody has ended."""
         self._is_resumed = True
         return super().resume(context, event)
 
-    def sent(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+    def sent(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Return the report, after all was sent."""
         report: dict[str, Any] = event["report"]
         self.log.info("The last message of %d schedules was due by now.", len(report["schedule_ids"]))
+        self._note_the_end(context)
         return report
+
+    def _note_the_end(self, context: Context) -> None:
+        """Note that nobody ended the wait, or a later clear would take the schedules for called off."""
+        from airflow_provider_braze.delivery.audience import as_audience
+        from airflow_provider_braze.delivery.plan import Plan
+        from airflow_provider_braze.delivery.schedules import keep_holding
+
+        if self.delivery_key is not None:
+            # What opens the ledger shuts out other runs, which may be at work by now.
+            return
+        try:
+            with (
+                Plan(self.endpoint, self.payload, as_audience([]), allow_empty=True) as nobody,
+                self.open_ledger(nobody, context) as ledger,
+            ):
+                if ledger is not None:
+                    keep_holding(ledger, False)
+        except Exception as error:
+            # All was sent, which is no reason to fail.
+            self.log.warning("That the wait has ended could not be noted, a later clear may fail: %s", error)
 
     def _deliver(self, plan: Plan, ledger: OpenLedger | None, context: Context) -> Any:
         from airflow_provider_braze.delivery.errors import DeliveryPausedError
@@ -76,13 +102,14 @@ class Scheduling(Scheduled, BrazeDeliveryOperator):
             self._bring_about(plan, ledger, context)
         try:
             report = super()._deliver(plan, ledger, context)
-            waits = self.wait_until_sent and report["schedule_ids"]
+            waits = self.wait_until_sent and report["schedule_ids"] and not _is_past(report["due_until"])
             if ledger is not None and waits:
                 keep_holding(ledger)
         except DeliveryPausedError:
             if ledger is not None:
                 keep_holding(ledger)
             raise
+        self._push_program(context)
         return self._hold(report, context) if waits else report
 
     def _bring_about(self, plan: Plan, ledger: OpenLedger, context: Context) -> None:
@@ -100,15 +127,14 @@ class Scheduling(Scheduled, BrazeDeliveryOperator):
                 resumed=self._is_resumed,
             )
         except BaseException:
+            self._made_of = (ledger.note or {}).get("program")
             self.keep_known({"schedule_ids": list(ledger.past.schedule_ids)}, context)
             raise
+        self._made_of = (ledger.note or {}).get("program")
 
     def _hold(self, report: dict[str, Any], context: Context) -> Any:
-        moment = datetime.fromisoformat(report["due_until"])
-        if moment <= datetime.now(UTC):
-            return report
         self.log.info("The task waits until the last message has gone out, at %s.", report["due_until"])
-        trigger = self.wait_until(moment, report, context)
+        trigger = self.wait_until(datetime.fromisoformat(report["due_until"]), report, context)
         self.defer(trigger=trigger, method_name="sent")
         raise AssertionError("defer does not return")
 
@@ -121,15 +147,17 @@ class Scheduling(Scheduled, BrazeDeliveryOperator):
         return BrazeScheduleTrigger(
             braze_conn_id=self.braze_conn_id,
             endpoint=self.endpoint.replace("_create", "_delete"),
-            fields=self.program,
+            fields=self._program,
             schedule_ids=ids,
             moment=moment.isoformat(),
             report=report,
         )
 
     @property
-    def program(self) -> dict[str, str]:
-        """The field that says of what the schedules are, which deleting one needs."""
+    def _program(self) -> dict[str, str]:
+        """The field that says of what the schedules are, which deleting one needs: the ledger's, where it knows."""
+        if self._made_of is not None:
+            return self._made_of
         names = () if self.endpoint.startswith("messages") else ("campaign_id", "canvas_id")
         return {name: getattr(self, name) for name in names if hasattr(self, name)}
 
@@ -152,11 +180,24 @@ class Scheduling(Scheduled, BrazeDeliveryOperator):
     def keep_known(self, report: Mapping[str, Any], context: Context) -> None:
         """Keep the ids of the schedules that a delivery made before it failed, so that they can be deleted."""
         self._push_ids(report["schedule_ids"], context)
-        self.log.warning("Schedules made before it failed, also in .output['schedule_ids']: %s", report["schedule_ids"])
+        if report["schedule_ids"]:
+            self.log.warning(
+                "Schedules made before it failed, also in .output['schedule_ids']: %s", report["schedule_ids"]
+            )
 
     def _push_ids(self, schedule_ids: list[str], context: Context) -> None:
         if instance := context.get("ti"):
             instance.xcom_push(key="schedule_ids", value=schedule_ids)
+            self._push_program(context)
             # It may be what is wrong, and the ids matter more.
             with suppress(Exception):
                 instance.xcom_push(key="due_from", value=self.due["due_from"])
+
+    def _push_program(self, context: Context) -> None:
+        """Keep of what the schedules are: the task's templates may render to something else later."""
+        if instance := context.get("ti"):
+            instance.xcom_push(key="program", value=self._program)
+
+
+def _is_past(moment: str) -> bool:
+    return datetime.fromisoformat(moment) <= datetime.now(UTC)

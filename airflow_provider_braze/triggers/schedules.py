@@ -134,16 +134,23 @@ class BrazeScheduleTrigger(BaseTrigger):
 
     async def _delete_one(self, client: AsyncBrazeClient, schedule_id: str) -> bool:
         from airflow_provider_braze.api.errors import BrazeError, BrazeRateLimitError
+        from airflow_provider_braze.delivery.outcome import Outcome, outcome_of
         from airflow_provider_braze.delivery.schedule_calls import is_refusal
 
+        was_lost = False
         for attempt in range(_TRIES):
             try:
                 await client.call(self.endpoint, {**self.fields, "schedule_id": schedule_id})
             except BrazeError as error:
                 if is_refusal(error):
-                    self.log.warning("Schedule %s waits no longer, deleted before or sent: %s", schedule_id, error)
-                    return True
+                    if was_lost:
+                        self.log.info("Schedule %s is deleted, the answer to it was lost.", schedule_id)
+                    else:
+                        # It may be gone, or wait still: only a person can tell.
+                        self.log.error("Schedule %s: %s", schedule_id, error)
+                    return was_lost
                 self.log.warning("Schedule %s: %s", schedule_id, error)
+                was_lost |= outcome_of(error) is Outcome.UNKNOWN
                 # Of other errors it is when the quota begins anew.
                 wished = error.retry_after if isinstance(error, BrazeRateLimitError) else None
                 await asyncio.sleep(max(2.0**attempt / 4, wished or 0))

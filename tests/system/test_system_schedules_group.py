@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowSkipException
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import DAG, task, timezone
+from airflow.sdk import DAG, task, task_group, timezone
 
 from airflow_provider_braze.operators.schedule import (
+    BrazeDeleteScheduledCampaignOperator,
     BrazeScheduleCampaignOperator,
     BrazeScheduleCanvasOperator,
     BrazeScheduleMessagesOperator,
@@ -32,9 +33,9 @@ def group(run_dag, braze_emulator, connection):
     """Run a DAG of a group and a task after it; gives how the run ended, each task, and the schedules' states."""
     connection(extra={"lanes": 1})
 
-    def run(name, guard, operator=BrazeScheduleCampaignOperator, **parameters):
+    def run(name, guard, operator=BrazeScheduleCampaignOperator, default_args=None, **parameters):
         given = {"schedule": APRIL, "recipients": PEOPLE, "campaign_id": WEEKLY, **parameters}
-        with DAG(name, schedule=None, start_date=timezone.datetime(2026, 1, 1)) as dag:
+        with DAG(name, schedule=None, start_date=timezone.datetime(2026, 1, 1), default_args=default_args or {}) as dag:
             with guarded_schedule("launch", operator, **{key: one for key, one in given.items() if one}) as launch:
                 guard()
             launch >> EmptyOperator(task_id="next")
@@ -90,6 +91,78 @@ def test_several_guards_beside_each_other(group, broken):
     assert (run, schedules) == (("failed", ["deleted"] * 3) if broken else ("success", ["waiting"] * 3))
 
 
+def with_setup_and_teardown(look):
+    made, gone = task(lambda: True, task_id="connect")(), task(lambda: True, task_id="disconnect")()
+    made >> look() >> gone.as_teardown(setups=made)
+
+
+def with_teardown(look):
+    look() >> task(lambda: True, task_id="cleanup")().as_teardown()
+
+
+def with_report(look):
+    look() >> task(lambda: True, task_id="report", trigger_rule="all_done")()
+
+
+AROUND = [with_setup_and_teardown, with_teardown, with_report]
+
+
+@pytest.mark.parametrize("around", AROUND)
+def test_what_runs_after_a_guard_in_any_case_says_nothing_for_it(group, around):
+    _, states, schedules = group(f"failing_{around.__name__}", lambda: around(looks(fails)))
+    assert (states["look"], states["call_off"], schedules) == ("failed", "success", ["deleted"] * 3)
+
+
+@pytest.mark.parametrize("around", AROUND)
+def test_what_runs_after_a_guard_in_any_case_says_nothing_against_it(group, around):
+    run, _, schedules = group(f"well_{around.__name__}", lambda: around(looks(lambda: True)))
+    assert (run, schedules) == ("success", ["waiting"] * 3)
+
+
+def test_a_teardown_that_fails_is_no_guard_that_does(group):
+    def guard():
+        looks(lambda: True)() >> task(fails, task_id="cleanup")().as_teardown()
+
+    run, states, schedules = group("bad_cleanup", guard)
+    assert (run, states["cleanup"], schedules) == ("success", "failed", ["waiting"] * 3)
+
+
+def test_a_branch_inside_of_the_guard_that_is_not_taken_is_fine(group):
+    def guard():
+        looked = task.branch(lambda: "launch.look_here", task_id="look")()
+        ways = [EmptyOperator(task_id="look_here"), EmptyOperator(task_id="look_there")]
+        looked >> ways >> EmptyOperator(task_id="joined", trigger_rule="none_failed_min_one_success")
+
+    run, states, schedules = group("branched", guard)
+    assert (run, states["look_there"], schedules) == ("success", "skipped", ["waiting"] * 3)
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_in_a_mapped_group_each_has_a_guard_of_its_own(run_dag, braze_emulator, connection, broken):
+    connection(extra={"lanes": 1})
+
+    def look(person):
+        return fails() if broken and person == ["b"] else None
+
+    with DAG(f"in_mapped_{broken}", schedule=None, start_date=timezone.datetime(2026, 1, 1)) as dag:
+
+        @task_group
+        def each(person):
+            with guarded_schedule(
+                "launch", BrazeScheduleCampaignOperator, campaign_id=WEEKLY, schedule=APRIL, recipients=person
+            ):
+                task(look, task_id="look")(person)
+
+        each.expand(person=[["a"], ["b"], ["c"]])
+
+    run = run_dag(dag)
+    states = {one.map_index: str(one.state) for one in run.get_task_instances() if one.task_id.endswith("call_off")}
+    found = {one["body"]["recipients"][0]["external_user_id"]: one["state"] for one in braze_emulator.schedules()}
+    assert states == dict.fromkeys(range(3), "success")
+    assert str(run.state) == ("failed" if broken else "success")
+    assert found == {"a": "waiting", "b": "deleted" if broken else "waiting", "c": "waiting"}
+
+
 def test_scheduling_that_fails_halfway_is_taken_back(group, braze_emulator):
     braze_emulator.inject("echo_key_401", skip=2)
     run, states, schedules = group("halfway", looks(lambda: True))
@@ -107,6 +180,48 @@ def test_schedules_that_cannot_be_deleted_fail_the_run(group, braze_emulator):
     braze_emulator.inject("echo_key_401", path="/campaigns/trigger/schedule/delete", times=None)
     run, states, schedules = group("stuck", task.short_circuit(lambda: False, task_id="look"))
     assert (run, states["call_off"], schedules) == ("failed", "failed", ["waiting"] * 3)
+
+
+def test_what_braze_refuses_to_delete_may_go_out(group, braze_emulator, said):
+    """Somebody deleted one of them, which Braze tells by a refusal: it could as well be of one that waits."""
+
+    def guard():
+        @task(task_id="look")
+        def look(ti=None):
+            ids = ti.xcom_pull(task_ids="launch.schedule", key="schedule_ids")
+            BrazeDeleteScheduledCampaignOperator(task_id="delete", campaign_id=WEEKLY, schedule_id=ids[1:2]).execute({})
+            fails()
+
+        look()
+
+    run, states, schedules = group("refused", guard, default_args={"retries": 2, "retry_delay": 0})
+    assert (run, states["call_off"], schedules) == ("failed", "failed", ["deleted"] * 3)
+    text = said()
+    assert "1 of 3 schedules could NOT be deleted" in text
+    assert "was deleted already" in text
+    assert sum(one["path"].endswith("/delete") for one in braze_emulator.requests()) == 6
+
+
+@pytest.mark.parametrize("fault", ["echo_key_401", "drop_after_acceptance"])
+def test_another_try_knows_what_the_one_before_has_deleted(group, braze_emulator, fault):
+    braze_emulator.inject(fault, path="/campaigns/trigger/schedule/delete", skip=1, times=5 if "drop" in fault else 1)
+    run, states, schedules = group(
+        f"again_{fault}",
+        task.short_circuit(lambda: False, task_id="look"),
+        default_args={"retries": 1, "retry_delay": 0},
+    )
+    assert (run, states["call_off"], schedules) == ("success", "success", ["deleted"] * 3)
+
+
+def test_the_program_is_what_was_scheduled_not_what_a_template_says_later(group, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_VAR_LAUNCH", WEEKLY)
+
+    def look():
+        monkeypatch.setenv("AIRFLOW_VAR_LAUNCH", "5e8d2f61-0b7c-4c1a-9d3e-6a1f2b3c4d5e")
+        fails()
+
+    _, states, schedules = group("moved_on", looks(look), campaign_id="{{ var.value.launch }}")
+    assert (states["call_off"], schedules) == ("success", ["deleted"] * 3)
 
 
 @pytest.mark.parametrize(
@@ -136,6 +251,15 @@ def test_a_group_needs_a_guard():
         guarded_schedule("launch", BrazeScheduleCampaignOperator, campaign_id=WEEKLY, schedule=APRIL, recipients=["p"]),
     ):
         pass
+
+
+def test_a_teardown_alone_is_no_guard():
+    with (
+        pytest.raises(ValueError, match="Teardowns are none"),
+        DAG("no_guard", schedule=None),
+        guarded_schedule("launch", BrazeScheduleCampaignOperator, campaign_id=WEEKLY, schedule=APRIL, recipients=["p"]),
+    ):
+        EmptyOperator(task_id="cleanup").as_teardown()
 
 
 def test_a_guard_after_the_messages_is_none():

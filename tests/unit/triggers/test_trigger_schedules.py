@@ -11,7 +11,10 @@ from types import SimpleNamespace
 import pytest
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
-from airflow_provider_braze.operators.schedule import BrazeScheduleCampaignOperator
+from airflow_provider_braze.operators.schedule import (
+    BrazeDeleteScheduledCampaignOperator,
+    BrazeScheduleCampaignOperator,
+)
 from airflow_provider_braze.triggers import schedules
 from airflow_provider_braze.triggers.schedules import BrazeScheduleTrigger
 
@@ -156,6 +159,19 @@ def test_what_could_not_be_deleted_is_named(made, state, left, monkeypatch, braz
     named = said.partition("could NOT be deleted, delete them in Braze: ")[2].partition(" [")[0]
     assert set(named.replace("\x1b[0m", "").split(", ")) == waiting
     assert braze_emulator.api_key not in said
+
+
+def test_what_braze_refuses_to_delete_is_named_too(made, state, left, monkeypatch, braze_emulator, capfd):  # noqa: PLR0917
+    """Here somebody deleted it; in another case it could wait still."""
+    gone = made.schedule_ids[3]
+    BrazeDeleteScheduledCampaignOperator(task_id="t", campaign_id=WEEKLY, schedule_id=gone).execute({})
+    state("failed")
+    end(made, monkeypatch)
+    assert left() == 0
+    said = "".join(capfd.readouterr()).replace("\x1b[0m", "")
+    assert said.partition("could NOT be deleted, delete them in Braze: ")[2].partition(" [")[0] == gone
+    assert "was deleted already" in said
+    assert sum(one["path"] == DELETE for one in braze_emulator.requests()) == 13, "asked once, by each"
 
 
 def test_airflow_cancels_it_again_and_again(made, state, left, monkeypatch, braze_emulator):
