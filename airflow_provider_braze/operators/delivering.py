@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
+from airflow.providers.common.compat.sdk import AirflowSkipException
+
 from airflow_provider_braze import guards
 from airflow_provider_braze.api.errors import BrazeError
 from airflow_provider_braze.delivery.policy import MAX_QUOTA_WAIT, ON_UNKNOWN, SETTLING_TIME, OnUnknown, Policy
@@ -89,11 +91,19 @@ class BrazeDeliveryOperator(GuardedOperator):
 
     def execute(self, context: Context) -> Any:
         """Send, and return the report as a plain dict."""
+        from airflow_provider_braze.delivery.errors import BrazeDeliveryError
         from airflow_provider_braze.hooks.errors import airflow_errors
 
         with airflow_errors():
             guards.note_try(context, self.ledger, self.on_clear)
-            self.check_run(context)
+            try:
+                self.check_run(context)
+            except (AirflowSkipException, BrazeDeliveryError):
+                # What earlier tries scheduled goes out all the same, unless a later task deletes it; what a key names
+                # may be another run's.
+                if self.lasting and self.delivery_key is None:
+                    self._keep_earlier(context)
+                raise
             return self._run(context)
 
     def resume(self, context: Context, event: Any = None) -> Any:  # noqa: ARG002 (Airflow's signature)

@@ -9,7 +9,12 @@ from itertools import product
 from types import SimpleNamespace
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, TaskDeferred
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSkipException,
+    TaskDeferred,
+)
 from servers import Postgres
 
 from airflow_provider_braze.delivery import schedules, sql_ledger, task_state
@@ -87,7 +92,16 @@ class Task:
     def push(self, key, value):
         self.xcoms[key] = value
 
-    def try_(self, operator=BrazeScheduleCampaignOperator, *, event=None, run_id="r", method="execute", **parameters):
+    def try_(
+        self,
+        operator=BrazeScheduleCampaignOperator,
+        *,
+        event=None,
+        run_id="r",
+        run_type="scheduled",
+        method="execute",
+        **parameters,
+    ):
         self.tries += event is None
         given = {"schedule": APRIL, **parameters}
         if not {"recipients", "broadcast", "external_user_ids"} & set(given):
@@ -104,11 +118,11 @@ class Task:
             xcom_push=self.push,
         )
         run = SimpleNamespace(
-            clear_number=self.max_tries - 1, run_id=run_id, run_type="scheduled", run_after=datetime.now(UTC)
+            clear_number=self.max_tries - 1, run_id=run_id, run_type=run_type, run_after=datetime.now(UTC)
         )
         context = {"ti": task, "dag_run": run} | ({"task_state_store": self.store} if self.store is not None else {})
         made = operator(task_id="t", ledger=self.ledger, **given)
-        return made.execute(context) if event is None else getattr(made, method)(context, event, **(event or {}))
+        return made.execute(context) if event is None else getattr(made, method)(context, event)
 
 
 @pytest.fixture
@@ -262,12 +276,13 @@ def test_what_is_new_is_made_with_the_new_time(task, braze, braze_emulator):
     braze.all_sent()
 
 
-def test_what_was_deleted_meanwhile_is_made_anew_by_an_update(task, braze):
+def test_what_was_deleted_meanwhile_is_made_anew_by_an_update_after_a_clear(task, braze):
     report = task.try_()
     delete(report["schedule_ids"][:1])
+    task.clear()
     braze.calls()
     again = task.try_(schedule=MAY)
-    assert braze.calls() == {"create": 1, "update": 3}
+    assert braze.calls() == {"create": 1, "delete": 1, "update": 3}
     assert (again["updated"], again["accepted"]) == (2, 150)
     assert set(braze.waiting()) == set(again["schedule_ids"])
     braze.all_sent()
@@ -404,7 +419,7 @@ def test_after_a_clear_braze_is_asked_for_each(task, braze):
     braze.calls()
     task.clear()
     report = task.try_()
-    assert braze.calls() == {"create": 2, "update": 3}
+    assert braze.calls() == {"create": 2, "delete": 2, "update": 3}
     assert (report["updated"], report["accepted"]) == (0, 150)
     assert set(braze.waiting()) == set(report["schedule_ids"])
     braze.all_sent()
@@ -555,6 +570,136 @@ def test_a_note_that_is_lost_is_no_reason_to_guess(braze):
     with pytest.raises(BrazeDeliveryError, match="lost its note"):
         task.try_(schedule=MAY)
     assert (braze.calls(), braze.waiting()) == ({}, made)
+
+
+# What Braze refuses: the schedule may be gone, and it may as well be the task that is wrong.
+
+EMAIL = {"app_id": "a1b2c3d4-0000-4000-8000-00000000000a", "from": "A <a@example.com>", "body": "Beans!"}
+
+
+@pytest.fixture
+def email(braze_emulator):
+    """Schedule an e-mail of a campaign's variation, by default one that is there."""
+    known = next(one for one in braze_emulator._state.workspace.campaigns[WEEKLY].variations if one.channel == "email")
+
+    def content(subject, variation=known.id):
+        messages = {"email": {**EMAIL, "subject": subject, "message_variation_id": variation}}
+        return {
+            "operator": BrazeScheduleMessagesOperator,
+            "external_user_ids": MANY,
+            "campaign_id": WEEKLY,
+            "messages": messages,
+        }
+
+    return content
+
+
+TYPO = "c0ffee00-0000-4000-8000-00000000dead"
+
+
+def test_an_update_that_is_wrong_says_nothing_of_the_schedules(either, braze, email):
+    first = either.try_(**email("one"))
+    braze.calls()
+    for _ in range(2):
+        with pytest.raises(BrazeDeliveryError, match=r"Invalid Message Variant.* Nothing was changed") as caught:
+            either.try_(**email("two", TYPO))
+        assert isinstance(caught.value, AirflowFailException)
+        assert braze.calls() == {"update": 1}
+        assert either.xcoms["schedule_ids"] == first["schedule_ids"]
+        assert set(braze.waiting()) == set(first["schedule_ids"])
+    either.clear()
+    assert either.try_(**email("two"))["updated"] == 3
+    assert braze.calls() == {"update": 3}
+    assert {one["body"]["messages"]["email"]["subject"] for one in braze.waiting().values()} == {"two"}
+    braze.all_sent()
+
+
+def test_a_wrong_update_that_is_taken_back_changes_nothing(either, braze, email):
+    either.try_(**email("one"))
+    with pytest.raises(BrazeDeliveryError):
+        either.try_(**email("two", TYPO))
+    braze.calls()
+    assert either.try_(**email("one"))["accepted_before"] == 150
+    assert braze.calls() == {}
+    braze.all_sent()
+
+
+def test_after_a_clear_what_cannot_be_updated_is_deleted_before_it_is_forgotten(either, braze, email):
+    either.try_(**email("one"))
+    either.clear()
+    with pytest.raises(BrazeDeliveryError, match="Invalid Message Variant"):
+        either.try_(**email("two", TYPO))
+    assert braze.waiting() == {}
+    either.clear()
+    assert either.try_(**email("two"))["accepted"] == 150
+    braze.all_sent()
+
+
+CHANGED = {"deletes": VALUES, "updates": {"schedule": MAY}}
+
+
+@pytest.mark.parametrize("gone", [0, 2])
+@pytest.mark.parametrize("change", CHANGED)
+def test_what_is_gone_without_a_clear_stops_the_task_until_somebody_has_looked(either, braze, change, gone):
+    wanted = CHANGED[change]
+    first = either.try_()
+    delete([either.try_()["schedule_ids"][gone]])
+    for _ in range(2):
+        with pytest.raises(BrazeDeliveryError, match="was deleted already") as caught:
+            either.try_(**wanted)
+        assert isinstance(caught.value, AirflowFailException)
+        assert first["schedule_ids"][gone] in either.xcoms["schedule_ids"]
+    assert "look into Braze" in str(caught.value)
+    either.clear()
+    report = either.try_(**wanted)
+    assert set(braze.waiting()) == set(report["schedule_ids"])
+    braze.all_sent()
+
+
+@pytest.mark.parametrize(("gone", "said"), [(0, "Nothing was changed"), (2, "2 others were deleted")])
+def test_what_was_changed_before_a_refusal_is_said(either, gone, said):
+    delete([either.try_()["schedule_ids"][gone]])
+    with pytest.raises(BrazeDeliveryError, match=said):
+        either.try_(**VALUES)
+
+
+def test_a_delete_whose_answers_were_all_lost_may_have_been_done(either, braze, braze_emulator):
+    either.try_()
+    braze_emulator.inject("drop_after_acceptance", path=DELETE, times=5)
+    with pytest.raises(BrazeResumableError):
+        either.try_(**VALUES)
+    report = either.try_(**VALUES)
+    assert set(braze.waiting()) == set(report["schedule_ids"])
+    braze.all_sent()
+
+
+def test_a_delete_that_was_clearly_not_done_is_no_sign_that_it_was(either, braze, braze_emulator):
+    first = either.try_()
+    braze_emulator.inject("echo_key_401", path=DELETE)
+    with pytest.raises(BrazeResumableError):
+        either.try_(**VALUES)
+    delete(first["schedule_ids"][:1])
+    with pytest.raises(BrazeDeliveryError, match="was deleted already") as caught:
+        either.try_(**VALUES)
+    assert isinstance(caught.value, AirflowFailException)
+
+
+def test_a_clear_whose_look_failed_looks_again(either, braze, braze_emulator):
+    delete(either.try_()["schedule_ids"][1:])
+    either.clear()
+    braze_emulator.inject("drop_before_acceptance", path=UPDATE, times=5)
+    with pytest.raises(BrazeResumableError, match="could not be asked"):
+        either.try_()
+    report = either.try_()
+    assert set(braze.waiting()) == set(report["schedule_ids"])
+    braze.all_sent()
+
+
+def test_another_run_makes_anew_what_is_gone(in_sqlite, braze):
+    task = Task(in_sqlite)
+    delete(task.try_(delivery_key="launch", run_id="r1")["schedule_ids"][:2])
+    assert task.try_(delivery_key="launch", run_id="r2", schedule=MAY)["updated"] == 1
+    braze.all_sent()
 
 
 # Killed at any moment.
@@ -727,9 +872,37 @@ def test_the_task_waits_until_the_last_message_has_gone_out(either, braze):
     assert given["fields"] == {"campaign_id": WEEKLY}
     assert given["endpoint"] == "campaigns_trigger_schedule_delete"
     assert set(given["schedule_ids"]) == set(either.xcoms["schedule_ids"]) == set(braze.waiting())
-    report = either.try_(event=deferred.kwargs, method="sent")
+    report = either.try_(event={"report": given["report"]}, method="sent")
     assert report["accepted"] == 150
     assert json.loads(json.dumps(report)) == report
+
+
+LOCAL_NOW = {"time": datetime.now(UTC).isoformat()[:19], "in_local_time": True}
+
+
+def test_a_wait_that_has_ended_by_itself_is_not_taken_for_broken(task, braze):
+    """In the first time zones they are out, so that a change comes too late."""
+    deferred = held(task, schedule=LOCAL_NOW)
+    task.try_(event={"report": deferred.trigger.report}, method="sent", schedule=LOCAL_NOW, wait_until_sent=True)
+    braze.calls()
+    task.clear()
+    assert task.try_(schedule=LOCAL_NOW)["accepted_before"] == 150
+    assert braze.calls() == {}
+
+
+def test_a_wait_that_was_broken_too_late_says_so(either, braze):
+    held(either, schedule=LOCAL_NOW)
+    either.clear()
+    with pytest.raises(BrazeDeliveryError, match="some may have been sent"):
+        either.try_(schedule=LOCAL_NOW)
+
+
+def test_an_end_that_cannot_be_noted_is_no_failure(in_sqlite, monkeypatch, caplog):
+    task = Task(in_sqlite)
+    deferred = held(task)
+    monkeypatch.setenv("AIRFLOW_CONN_LEDGER", json.dumps({"conn_type": "sqlite", "host": "/nowhere/ledger.db"}))
+    event = {"report": deferred.trigger.report}
+    assert task.try_(event=event, method="sent")["accepted"] == 150
 
 
 def test_without_a_ledger_the_task_waits_too(braze):
@@ -779,3 +952,43 @@ def test_a_pause_for_the_quota_is_held_too(either, braze, braze_emulator, ended)
     assert set(braze.waiting()) == set(report["schedule_ids"])
     assert either.try_()["deleted"] == 0, "the wait is over"
     braze.all_sent()
+
+
+# Refused before it looks.
+
+
+@pytest.mark.parametrize(
+    ("parameters", "kind", "run"),
+    [
+        ({"max_staleness": timedelta(seconds=-1)}, BrazeDeliveryError, "scheduled"),
+        ({}, AirflowSkipException, "backfill"),
+        ({"on_backfill": "fail"}, BrazeDeliveryError, "backfill"),
+    ],
+)
+def test_a_run_that_is_refused_keeps_what_an_earlier_try_made(either, braze, parameters, kind, run):
+    either.try_()
+    either.clear()
+    either.xcoms.clear()
+    with pytest.raises(kind):
+        either.try_(run_type=run, **parameters)
+    assert set(either.xcoms["schedule_ids"]) == set(braze.waiting())
+    assert either.xcoms["program"] == {"campaign_id": WEEKLY}
+
+
+def test_what_a_key_names_is_not_the_refused_run_s(in_sqlite, braze):
+    Task(in_sqlite).try_(delivery_key="launch", run_id="r1")
+    later = Task(in_sqlite)
+    with pytest.raises(AirflowSkipException):
+        later.try_(delivery_key="launch", run_id="r2", run_type="backfill")
+    assert later.xcoms == {}
+
+
+def test_the_program_is_that_of_the_schedules_also_where_a_change_fails(either, braze, braze_emulator):
+    either.try_()
+    assert either.xcoms["program"] == {"campaign_id": WEEKLY}
+    braze_emulator.inject("echo_key_401", path=DELETE, skip=1)
+    with pytest.raises(BrazeResumableError):
+        either.try_(campaign_id=OTHER)
+    assert either.xcoms["program"] == {"campaign_id": WEEKLY}
+    either.try_(campaign_id=OTHER)
+    assert either.xcoms["program"] == {"campaign_id": OTHER}
