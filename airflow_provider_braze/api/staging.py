@@ -16,6 +16,7 @@ from airflow_provider_braze.api.endpoints import Endpoint
 from airflow_provider_braze.api.errors import BrazeConfigurationError, BrazeGuardError, identity_hash
 from airflow_provider_braze.api.models.common import USER_ID_BYTES
 from airflow_provider_braze.api.models.recipients import IDENTIFIERS, RecipientFields, identity_of
+from airflow_provider_braze.api.models.responses import Listing
 
 log = logging.getLogger(__name__)
 MOST_NAMES = 5
@@ -23,6 +24,9 @@ _ADDRESS = re.compile(r"[^@\s]+@[^@\s]+")
 _PEOPLE_FIELDS = ("recipients", "external_user_ids", "user_aliases", "recipient")
 # What a test recipient gets to see. The rest stays behind: a stranger's attributes would be written to their profile.
 _VALUES = ("trigger_properties", "context", "canvas_entry_properties")
+_IDS = frozenset(("schedule_id", "campaign_id", "canvas_id"))
+_REACHES_OTHERS = "a broadcast, a segment or an audience reaches others"
+NO_ATTRIBUTES = "the profile attributes of test recipients are left out, as they could lead a message elsewhere"
 _WAY_ON = (
     "Add them to the connection's extra test_recipients, set test_recipients_others to 'rewrite' so that test "
     "recipients get it instead, or use another connection."
@@ -95,6 +99,9 @@ class StagingList:
         :param body: valid by the endpoint's rules.
         :raises BrazeGuardError: nothing of it may be sent.
         """
+        if _changes_schedule(endpoint):
+            raise self._unseen(endpoint)
+        body = self._without_attributes(endpoint, body)
         if self.rewrite and messages_people(endpoint) and not _names_nobody(body):
             body = self._redirected(endpoint, body)
         self.check(endpoint, body)
@@ -103,13 +110,22 @@ class StagingList:
     def check(self, endpoint: Endpoint, body: Mapping[str, Any]) -> None:
         """Refuse a body that could message anybody else.
 
+        A change of a schedule passes: bodies that are ready come from a plan that was held against the list, for
+        schedules that were made over the same connection.
+
         :raises BrazeGuardError: it could; nothing was sent.
         """
-        if not messages_people(endpoint):
+        if not messages_people(endpoint) or _changes_schedule(endpoint):
             return
+        if endpoint.repeatable:
+            raise self._unseen(endpoint)
         if _names_nobody(body):
             raise self.refusal(endpoint)
         people = _people_in(body)
+        if any(isinstance(person, Mapping) and person.get("attributes") for person in people):
+            raise self.refusal(
+                endpoint, "attributes, such as an e-mail address, could lead it elsewhere", "Leave them out"
+            )
         strangers = [person for person in people if not self.knows(person)]
         if strangers:
             names = ", ".join(name_of(person) or "unnamed" for person in strangers[:MOST_NAMES])
@@ -119,12 +135,34 @@ class StagingList:
                 f"{_WAY_ON}"
             )
 
-    def refusal(self, endpoint: Endpoint) -> BrazeGuardError:
-        """Say that a broadcast, a segment or an audience cannot be sent over this connection."""
+    def refusal(
+        self, endpoint: Endpoint, why: str = _REACHES_OTHERS, way_on: str = "Name recipients"
+    ) -> BrazeGuardError:
+        """Say that a call cannot be made over this connection."""
         return BrazeGuardError(
-            f"{endpoint.name}: the connection may message its {len(self)} test_recipients only, and a broadcast, a "
-            "segment or an audience reaches others: nothing was sent. Name recipients, or use another connection."
+            f"{endpoint.name}: the connection may message its {len(self)} test_recipients only, and {why}: nothing was "
+            f"sent. {way_on}, or use another connection."
         )
+
+    def _unseen(self, endpoint: Endpoint) -> BrazeGuardError:
+        return self.refusal(
+            endpoint,
+            "the call does not say whom the change reaches",
+            "Delete it and make it anew, a schedule also by clearing the task that made it",
+        )
+
+    def _without_attributes(self, endpoint: Endpoint, body: dict[str, Any]) -> dict[str, Any]:
+        bare = {
+            name: [without_attributes(person) for person in value]
+            if isinstance(value := body[name], list)
+            else without_attributes(value)
+            for name in ("recipients", "recipient")
+            if body.get(name) is not None
+        }
+        if all(bare[name] == body[name] for name in bare):
+            return body
+        log.info("%s: %s.", endpoint.name, NO_ATTRIBUTES)
+        return body | bare
 
     def _redirected(self, endpoint: Endpoint, body: dict[str, Any]) -> dict[str, Any]:
         takes_all = endpoint.batch_field == "recipients"
@@ -150,8 +188,28 @@ class StagingList:
 
 
 def messages_people(endpoint: Endpoint) -> bool:
-    """Tell whether a call could message somebody, now or later."""
-    return not (endpoint.repeatable or endpoint.messages_nobody)
+    """Tell whether a call could message somebody, now or later, or otherwise than they were to be.
+
+    Of those that may be repeated, reads cannot, nor those that say no more than which schedule: they delete it.
+    """
+    if endpoint.repeatable:
+        return endpoint.response is not Listing and not _IDS.issuperset(endpoint.request.model_fields)
+    return not endpoint.messages_nobody
+
+
+def _changes_schedule(endpoint: Endpoint) -> bool:
+    return "schedule_id" in endpoint.request.model_fields and messages_people(endpoint)
+
+
+def without_attributes(recipient: Any) -> Any:
+    """Give a recipient without profile attributes: an e-mail address among them would take the message elsewhere."""
+    if not isinstance(recipient, Mapping) or not recipient.get("attributes"):
+        return recipient
+    # Without any of them Braze cannot make a user, which it would only for this flag.
+    left = (
+        {"attributes", "send_to_existing_only"} if recipient.get("send_to_existing_only") is False else {"attributes"}
+    )
+    return {name: value for name, value in recipient.items() if name not in left}
 
 
 def stand_in(recipient: Mapping[str, Any], tester: RecipientFields) -> dict[str, Any]:

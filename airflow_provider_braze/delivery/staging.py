@@ -6,7 +6,14 @@ import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_braze.api.staging import MOST_NAMES, StagingList, replaced, stand_in
+from airflow_provider_braze.api.staging import (
+    MOST_NAMES,
+    NO_ATTRIBUTES,
+    StagingList,
+    replaced,
+    stand_in,
+    without_attributes,
+)
 from airflow_provider_braze.delivery.audience import Audience
 from airflow_provider_braze.delivery.batch import Judge, name_of
 from airflow_provider_braze.delivery.errors import BrazeAudienceError
@@ -32,8 +39,9 @@ class StagedAudience(Audience):
 
     Either it is refused once it has been read to its end, if anybody in it is not in the list. Or test recipients stand
     in for those, in turn: they get what the others would have seen, and duplicates are merged as always, so that each
-    of them gets one message a delivery. Attributes stay behind, since they would be written to the test recipients'
-    profiles. Entries that cannot be sent anyway pass as they are, for the plan to say why.
+    of them gets one message a delivery. All attributes stay behind, since they would be written to the test recipients'
+    profiles, where an e-mail address leads the message elsewhere. Entries that cannot be sent anyway pass as they are,
+    for the plan to say why.
 
     :param audience: the audience as the task means it.
     :param staging: whom the connection may message.
@@ -55,12 +63,14 @@ class StagedAudience(Audience):
         :raises BrazeGuardError: the list has nobody whom the endpoint takes.
         """
         judge, turn = Judge(self._endpoint.recipient), None
-        strangers, row = 0, 0
+        strangers, row, stripped = 0, 0, 0
         samples: list[str] = []
         for row, entry in enumerate(self._audience.recipients(values_field), start=1):
             recipient = _valid(entry, judge)
             if recipient is None or self._staging.knows(recipient):
-                yield entry
+                bare = entry if recipient is None else without_attributes(entry)
+                stripped += bare is not entry
+                yield bare
                 continue
             strangers += 1
             if self._staging.rewrite:
@@ -68,6 +78,8 @@ class StagedAudience(Audience):
                 yield stand_in(recipient, next(turn))
             elif len(samples) < MOST_NAMES:
                 samples.append(f"\n  - row {row:,} (recipient {name_of(entry) or 'unnamed'})")
+        if stripped:
+            log.info("%s: %s.", self._endpoint.name, NO_ATTRIBUTES)
         if strangers and self._staging.rewrite:
             log.info("%s: %s.", self._endpoint.name, replaced(strangers, row, len(self._staging)))
         elif strangers:

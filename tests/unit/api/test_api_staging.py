@@ -83,10 +83,17 @@ def sent_body(emulator):
 
 
 GUARDED = [*TO_RECIPIENTS, *TO_USERS, "transactional_send"]
+# Calls that change what others made, and do not say whom it reaches.
+CHANGES = {
+    "messages_schedule_update": {"schedule_id": "s", **LATER},
+    "campaigns_trigger_schedule_update": {"schedule_id": "s", "campaign_id": WEEKLY, **LATER},
+    "canvas_trigger_schedule_update": {"schedule_id": "s", "canvas_id": WEEKLY, **LATER},
+    "live_activity_update": {name: ACTIVITY[name] for name in ("app_id", "activity_id", "content_state")},
+}
 
 
 def test_all_endpoints_that_message_people_are_guarded():
-    assert {name for name, row in ENDPOINTS.items() if messages_people(row)} == set(GUARDED)
+    assert {name for name, row in ENDPOINTS.items() if messages_people(row)} == {*GUARDED, *CHANGES}
 
 
 @CALLS
@@ -162,9 +169,53 @@ def test_what_messages_nobody_is_free(braze_emulator, key):
         braze_emulator, key, None, "messages_schedule_create", body_to("messages_schedule_create", STRANGER)
     )
     of_it = {"schedule_id": schedule["schedule_id"]}
-    call_sync(braze_emulator, key, staging, "messages_schedule_update", {**of_it, **LATER})
     call_sync(braze_emulator, key, staging, "messages_schedule_delete", of_it)
     assert braze_emulator.deliveries() == {}
+
+
+@CALLS
+@BOTH
+@pytest.mark.parametrize("endpoint", CHANGES)
+def test_a_change_that_does_not_say_whom_it_reaches_is_refused(braze_emulator, key, call, rewrite, endpoint):
+    """A schedule that was made over another connection, moved to now, would message its people."""
+    with pytest.raises(BrazeGuardError, match=r"does not say whom the change reaches: nothing was sent"):
+        call(braze_emulator, key, StagingList(IDS, rewrite=rewrite), endpoint, CHANGES[endpoint])
+    assert braze_emulator.requests() == []
+
+
+def test_an_encoded_change_is_of_a_schedule_that_the_same_task_made(key):
+    client = AsyncBrazeClient("rest.example.com", key, staging=StagingList(IDS))
+    for endpoint, body in CHANGES.items():
+        row = ENDPOINTS[endpoint]
+        content = encode(row, validate(row, body))
+        if "schedule" in endpoint:
+            assert client.wrap(row, content).content == content
+        else:
+            with pytest.raises(BrazeGuardError, match="does not say whom"):
+                client.wrap(row, content)
+
+
+@BOTH
+@pytest.mark.parametrize("endpoint", [*TO_RECIPIENTS, "transactional_send"])
+def test_no_attributes_are_written(braze_emulator, key, rewrite, endpoint, caplog):
+    """The address of a customer, written into a test recipient's profile, would get the message."""
+    caplog.set_level(logging.INFO)
+    plain, body = (body_to(endpoint, "t-1") for _ in range(2))
+    person = body["recipient"] if endpoint == "transactional_send" else body["recipients"][0]
+    person["attributes"] = {"email": "customer@example.com", "phone": "+4790000000", "city": "Oslo"}
+    call_sync(braze_emulator, key, StagingList(IDS, rewrite=rewrite), endpoint, body)
+    plain.pop("campaign_id" if endpoint == "transactional_send" else "", None)
+    assert sent_body(braze_emulator) == plain
+    assert "profile attributes of test recipients are left out" in caplog.text
+    assert "customer" not in caplog.text
+
+
+def test_who_would_be_made_of_attributes_must_be_there(braze_emulator, key):
+    person = {"external_user_id": "t-1", "attributes": {"city": "Oslo"}, "send_to_existing_only": False}
+    call_sync(
+        braze_emulator, key, StagingList(IDS), "campaigns_trigger_send", {"campaign_id": WEEKLY, "recipients": [person]}
+    )
+    assert sent_body(braze_emulator)["recipients"] == [{"external_user_id": "t-1"}]
 
 
 def test_an_encoded_body_is_held_against_the_list_too(key):
@@ -175,6 +226,7 @@ def test_an_encoded_body_is_held_against_the_list_too(key):
         b'{"recipients": [{"external_user_id": "7"}, {"external_user_id": "x"}]}',
         b'{"campaign_id": "c", "broadcast": true}',
         b'{"campaign_id": "c"}',
+        b'{"recipients": [{"external_user_id": "7", "attributes": {"email": "a@example.org"}}]}',
         b"{}",
     ):
         with pytest.raises(BrazeGuardError, match="nothing was sent"):
@@ -256,7 +308,7 @@ def test_a_stand_in_sees_what_the_other_would_have_seen_and_no_attributes_are_wr
                 "trigger_properties": {"offer": "Tea"},
                 **existing,
             },
-            recipients[2],
+            {"external_user_id": 7, "trigger_properties": {"offer": "Bread"}},
         ],
     }
     assert "3 of 4 recipients are not among the connection's test_recipients" in caplog.text

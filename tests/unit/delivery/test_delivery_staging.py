@@ -41,8 +41,25 @@ def people_of(made):
 
 @pytest.mark.parametrize("rewrite", [False, True])
 def test_test_recipients_pass_as_they_are(rewrite):
-    entries = ["t-1", 7, {"external_user_id": "t-3", "attributes": {"city": "Oslo"}, "trigger_properties": {"a": 1}}]
+    entries = ["t-1", 7, {"external_user_id": "t-3", "attributes": {}, "trigger_properties": {"a": 1}}]
     assert read(entries, rewrite=rewrite) == entries
+
+
+@pytest.mark.parametrize("rewrite", [False, True])
+def test_the_attributes_of_test_recipients_stay_behind(rewrite, caplog):
+    caplog.set_level(logging.INFO)
+    attributes = {"email": "customer@example.com"}
+    entries = [
+        {"external_user_id": "t-3", "attributes": attributes, "trigger_properties": {"a": 1}},
+        {"external_user_id": 7, "attributes": attributes, "send_to_existing_only": False},
+    ]
+    with plan(staged(entries, rewrite=rewrite)) as made:
+        assert people_of(made) == [
+            {"external_user_id": "t-3", "trigger_properties": {"a": 1}},
+            {"external_user_id": 7},
+        ]
+    assert caplog.text.count("profile attributes of test recipients are left out") == 1
+    assert entries[0]["attributes"] == attributes
 
 
 def test_others_are_refused_once_all_are_read():
