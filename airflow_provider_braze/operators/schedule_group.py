@@ -186,7 +186,7 @@ class CallOff(BrazeBaseOperator):
                 found = instance.get_task_states(
                     dag_id=instance.dag_id, task_ids=wanted, run_ids=[instance.run_id], **mapped
                 ).get(instance.run_id, {})
-                return _by_task(wanted, found)
+                return _by_task(wanted, found, instance.map_index)
             except Exception as error:
                 self.log.warning("The states of the tasks cannot be read: %r", error)
                 time.sleep(pause)
@@ -246,14 +246,13 @@ class CallOff(BrazeBaseOperator):
 
     def _note(self, instance: Any, ids: list[str]) -> None:
         """Note for the next try which are, or may be, deleted: beside their ids, since its own XCom begins empty."""
-        XCom.set(
-            key=_CALLED_OFF,
-            value={"ids": ids, "max_tries": instance.max_tries},
-            dag_id=instance.dag_id,
-            task_id=self.schedule_task_id,
-            run_id=instance.run_id,
-            map_index=instance.map_index,
-        )
+        where = {"dag_id": instance.dag_id, "run_id": instance.run_id, "map_index": instance.map_index}
+        value = {"ids": ids, "max_tries": instance.max_tries}
+        try:
+            XCom.set(_CALLED_OFF, value, task_id=self.schedule_task_id, **where)
+        except Exception as error:
+            # To delete matters more; without it another try only asks for a person too soon.
+            self.log.warning("What is deleted could not be noted: %r", error)
 
     def _check_refused(self, total: Called, count: int) -> None:
         """Fail, and not be tried again, where what Braze refused to delete may go out.
@@ -269,11 +268,11 @@ class CallOff(BrazeBaseOperator):
         ) from error
 
 
-def _by_task(names: list[str], found: Mapping[str, Any]) -> dict[str, list[str]]:
+def _by_task(names: list[str], found: Mapping[str, Any], map_index: int) -> dict[str, list[str]]:
     """Sort states by tasks. Airflow gives parts of a mapped task, or of any in a mapped task group, as ``name_0``."""
     states: dict[str, list[str]] = {name: [] for name in names}
     for key, state in found.items():
-        name = key if key in states else re.sub(r"_\d+$", "", key)
+        name = key if key in states and map_index < 0 else re.sub(r"_\d+$", "", key)
         if name in states:
             states[name].append(str(getattr(state, "value", state)))
     return states

@@ -129,12 +129,14 @@ def test_a_teardown_that_fails_is_no_guard_that_does(group):
 
 def test_a_branch_inside_of_the_guard_that_is_not_taken_is_fine(group):
     def guard():
-        looked = task.branch(lambda: "launch.look_here", task_id="look")()
-        ways = [EmptyOperator(task_id="look_here"), EmptyOperator(task_id="look_there")]
-        looked >> ways >> EmptyOperator(task_id="joined", trigger_rule="none_failed_min_one_success")
+        chosen = task.branch(lambda: "launch.look_1", task_id="choose")()
+        ways = [EmptyOperator(task_id="look_1"), EmptyOperator(task_id="look_2")]
+        chosen >> ways >> EmptyOperator(task_id="joined", trigger_rule="none_failed_min_one_success")
+        # Were it mapped, its parts would have such names.
+        looks(lambda: True)()
 
     run, states, schedules = group("branched", guard)
-    assert (run, states["look_there"], schedules) == ("success", "skipped", ["waiting"] * 3)
+    assert (run, states["look_2"], schedules) == ("success", "skipped", ["waiting"] * 3)
 
 
 @pytest.mark.parametrize("broken", [False, True])
