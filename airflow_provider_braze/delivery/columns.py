@@ -13,10 +13,11 @@ column                                    becomes
 ``context.NAME``, any other
 ========================================  =======================================================
 
-A NULL is left out, never sent: a null attribute would be removed from the profile.
+A NULL is left out, never sent: a null attribute would be removed from the profile. So are the nulls inside of objects,
+at any depth, but not those in a list, where each has its place.
 
 Files may hold objects besides: ``attributes``, ``trigger_properties``, ``context``, ``canvas_entry_properties`` and
-``user_alias`` as Braze's recipients have them, with as many fields as there are. Their nulls are left out too.
+``user_alias`` as Braze's recipients have them, with as many fields as there are.
 """
 
 from __future__ import annotations
@@ -82,10 +83,10 @@ class ColumnReader:
         for (group, name), value in zip(self._paths, row, strict=True):
             if value is None or not name:
                 continue
-            if group:
-                made.setdefault(group, {})[name] = _plain(value)
-            else:
+            if not group:
                 made[name] = _CONVERT.get(name, _plain)(value)
+            elif (plain := _plain(value)) is not None:
+                made.setdefault(group, {})[name] = plain
         for place in self._objects:
             if row[place] is not None:
                 _merge(made, self._paths[place][0], row[place])
@@ -118,10 +119,13 @@ class ObjectReader:
             if not name:
                 _merge(made, group, value)
                 continue
+            plain = _plain(value) if group else _CONVERT.get(name, _plain)(value)
+            if plain is None:
+                continue
             fields = made.setdefault(group, {}) if group else made
             if name in fields:
                 raise BrazeAudienceError("Two of its keys become the same field, nothing was sent.")
-            fields[name] = _plain(value) if group else _CONVERT.get(name, _plain)(value)
+            fields[name] = plain
         return _without_label(made)
 
     def check_columns(self) -> None:
@@ -168,7 +172,7 @@ def _path(name: str, values_field: str | None, *, is_object: bool = False) -> tu
 def _merge(made: dict[str, Any], group: str, value: Any) -> None:
     if not isinstance(value, Mapping):
         raise BrazeAudienceError(f"{group} must be an object, nothing was sent.")
-    fields = {name: _plain(item) for name, item in value.items() if item is not None}
+    fields = _plain(value) or {}
     if fields.keys() & made.get(group, {}).keys():
         raise BrazeAudienceError(f"A field of {group} is given twice, nothing was sent.")
     if fields:
@@ -185,13 +189,21 @@ def _without_label(made: dict[str, Any]) -> dict[str, Any]:
 _BINARY = object()
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, *, listed: bool = False) -> Any:
+    """Give a value as JSON has it; None for what is to be left out.
+
+    :param listed: whether it is in a list, where nulls have their place.
+    """
     if isinstance(value, Decimal):
         return float(value) if "." in f"{value:f}" or not value.is_finite() else int(value)
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [_plain(item, listed=True) for item in value]
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        fields = {key: _plain(item, listed=listed) for key, item in value.items()}
+        if listed or not value:
+            return fields
+        # What holds nothing but nulls is none itself: as an empty object it would replace what the profile has.
+        return {key: item for key, item in fields.items() if item is not None} or None
     if isinstance(value, bytes | bytearray | memoryview):
         return _BINARY
     return str(value) if isinstance(value, UUID) else value

@@ -12,11 +12,13 @@ import csv
 import gzip
 import io
 import json
+import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
+from urllib.parse import unquote
 
 from airflow_provider_braze.api.errors import mask
 from airflow_provider_braze.delivery.audience import Audience
@@ -27,6 +29,8 @@ _SUFFIXES: Mapping[str, str] = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "js
 _BUFFER = 1 << 20
 _ROWS = 2000
 _GZIP = b"\x1f\x8b"
+# A user with a password in a URL, up to the last @, as the password may hold one. A user alone is a connection's id.
+_LOGIN = re.compile(r"(?<=://)[^/:@]*:.*@")
 
 
 @dataclass
@@ -65,6 +69,25 @@ class FileAudience(Audience):
         # As a text it can be rendered, and keeps its connection when Airflow copies the task.
         self.path = str(self.path)
 
+    def __repr__(self) -> str:
+        # Airflow stores it with the DAG.
+        shown = {**vars(self), "path": self._shown}
+        listed = ", ".join(f"{name}={value!r}" for name, value in shown.items())
+        return f"{type(self).__name__}({listed})"
+
+    @property
+    def _shown(self) -> str:
+        """The path as errors and logs may have it: a password that its URL holds is nobody's business."""
+        return _LOGIN.sub("***@", str(self.path))
+
+    def _said(self, error: Exception) -> str:
+        """What an error says, which may quote the URL or its password."""
+        login = _LOGIN.search(self.path)
+        password = login[0][:-1].partition(":")[2] if login else ""
+        # Where the password holds one of these, others divide the URL in the middle of it.
+        pieces = re.split("[/@?#]", password)
+        return mask(str(error), login[0] if login else "", password, unquote(password), *pieces)
+
     def recipients(self, values_field: str | None = None) -> Iterator[dict[str, Any]]:
         """Read the file and yield one recipient per row."""
         read = {"csv": self._read_csv, "jsonl": self._read_json_lines, "parquet": self._read_parquet}[self._kind()]
@@ -75,16 +98,17 @@ class FileAudience(Audience):
             except BrazeAudienceError:
                 raise
             except Exception as error:
-                problem = _problem(error)
+                problem = _problem(error, self._said(error))
         # Not while the other error is being handled: it may hold a piece of the file.
-        raise BrazeAudienceError(f"{self.path} {problem}, nothing was sent.")
+        raise BrazeAudienceError(f"{self._shown} {problem}, nothing was sent.")
 
     def _kind(self) -> str:
         kind = self.format or _SUFFIXES.get(Path(self.path.lower().removesuffix(".gz")).suffix, "")
         if kind not in _SUFFIXES.values():
             raise BrazeAudienceError(
-                f"The format of {self.path} is not clear, nothing was sent: let its name end in {', '.join(_SUFFIXES)} "
-                "(the first three may be followed by .gz), or say format='csv', 'jsonl' or 'parquet'."
+                f"The format of {self._shown} is not clear, nothing was sent: let its name end in "
+                f"{', '.join(_SUFFIXES)} (the first three may be followed by .gz), or say format='csv', 'jsonl' or "
+                "'parquet'."
             )
         return kind
 
@@ -93,12 +117,12 @@ class FileAudience(Audience):
         try:
             raw = self._open_raw()
         except Exception as error:
-            problem = _opening_problem(error)
+            problem = _opening_problem(error, self._said(error))
         else:
             with contextlib.closing(raw):
                 yield io.BufferedReader(raw, _BUFFER)
             return
-        raise BrazeAudienceError(f"{self.path} {problem}, nothing was sent.")
+        raise BrazeAudienceError(f"{self._shown} {problem}, nothing was sent.")
 
     def _open_raw(self) -> Any:
         if "://" not in self.path:
@@ -110,14 +134,14 @@ class FileAudience(Audience):
         return path.open("rb")
 
     def _read_csv(self, stream: io.BufferedReader, values_field: str | None) -> Iterator[dict[str, Any]]:
-        lines = _Lines(self.path, stream, self.encoding)
+        lines = _Lines(self._shown, stream, self.encoding)
         rows = self._rows(lines)
         header = [name.strip() for name in next(filter(None, rows), [])]
         if not header:
-            raise BrazeAudienceError(f"{self.path} is empty, nothing was sent: a CSV file begins with a header line.")
+            raise BrazeAudienceError(f"{self._shown} is empty, nothing was sent: a CSV file begins with a header line.")
         if "" in header:
             raise BrazeAudienceError(
-                f"Column {header.index('') + 1} of {self.path} has no name in the header, nothing was sent."
+                f"Column {header.index('') + 1} of {self._shown} has no name in the header, nothing was sent."
             )
         # Without a header line the first one is somebody's.
         reader = ColumnReader(header, self.columns, values_field, confidential=True)
@@ -126,8 +150,8 @@ class FileAudience(Audience):
                 yield reader.recipient([cell or None for cell in row])
             elif row:
                 raise BrazeAudienceError(
-                    f"Line {lines.number:,} of {self.path} has {len(row)} cells and the header {len(header)}, nothing "
-                    "was sent."
+                    f"Line {lines.number:,} of {self._shown} has {len(row)} cells and the header {len(header)}, "
+                    "nothing was sent."
                 )
 
     def _rows(self, lines: _Lines) -> Iterator[list[str]]:
@@ -137,22 +161,22 @@ class FileAudience(Audience):
             yield from csv.reader(lines, delimiter=self.delimiter, strict=True)
         except csv.Error as error:
             raise BrazeAudienceError(
-                f"Line {lines.number:,} of {self.path} cannot be read as CSV ({error}), nothing was sent."
+                f"Line {lines.number:,} of {self._shown} cannot be read as CSV ({error}), nothing was sent."
             ) from None
 
     def _read_json_lines(self, stream: io.BufferedReader, values_field: str | None) -> Iterator[dict[str, Any]]:
-        lines = _Lines(self.path, stream, self.encoding)
+        lines = _Lines(self._shown, stream, self.encoding)
         reader = ObjectReader(self.columns, values_field)
         for line in lines:
             if line.isspace():
                 continue
             entry = _parsed(line)
             if not isinstance(entry, dict):
-                raise BrazeAudienceError(f"Line {lines.number:,} of {self.path} is no JSON object, nothing was sent.")
+                raise BrazeAudienceError(f"Line {lines.number:,} of {self._shown} is no JSON object, nothing was sent.")
             try:
                 recipient = reader.recipient(entry)
             except BrazeAudienceError as error:
-                raise BrazeAudienceError(f"Line {lines.number:,} of {self.path}: {error}") from None
+                raise BrazeAudienceError(f"Line {lines.number:,} of {self._shown}: {error}") from None
             yield recipient
         if lines.number:
             reader.check_columns()
@@ -277,22 +301,25 @@ def _same(value: Any) -> Any:
     return value
 
 
-def _problem(error: Exception) -> str:
-    """Say what is wrong with a file that is being read, in words that hold nothing of it."""
+def _problem(error: Exception, text: str) -> str:
+    """Say what is wrong with a file that is being read, in words that hold nothing of it.
+
+    :param text: what the error says, masked.
+    """
     if isinstance(error, EOFError | zlib.error | gzip.BadGzipFile):
         return "is cut off or damaged: its gzip data cannot be unpacked"
     if type(error).__module__.startswith("pyarrow"):
         return "is no Parquet file, or cut off or damaged"
-    said = f": {mask(str(error))}" if isinstance(error, OSError) else ""
+    said = f": {text}" if isinstance(error, OSError) else ""
     return f"cannot be read ({type(error).__name__}{said})"
 
 
-def _opening_problem(error: Exception) -> str:
+def _opening_problem(error: Exception, text: str) -> str:
     if isinstance(error, FileNotFoundError):
         return "does not exist"
     if isinstance(error, IsADirectoryError):
         return "is a folder and no file"
-    said = f"cannot be opened ({type(error).__name__}: {mask(str(error))})"
+    said = f"cannot be opened ({type(error).__name__}: {text})"
     if isinstance(error, ImportError | ValueError):
         said += " here; a storage needs its provider, such as apache-airflow-providers-amazon[s3fs] for s3"
     return said

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from airflow_provider_braze.delivery.audience import ListAudience
-from airflow_provider_braze.delivery.columns import ColumnReader
+from airflow_provider_braze.delivery.columns import ColumnReader, ObjectReader
 from airflow_provider_braze.delivery.errors import BrazeAudienceError
 from airflow_provider_braze.delivery.plan import Plan
 
@@ -108,6 +108,33 @@ def test_a_column_becomes_the_field_of_its_name_whatever_its_case(row, recipient
     assert found == recipient
     for name in ("external_user_id", "send_to_existing_only"):
         assert type(found.get(name)) is type(recipient.get(name))
+
+
+NESTED = [
+    ({"name": "Rex", "age": None}, {"name": "Rex"}),
+    (
+        {"name": "Rex", "owner": {"city": None, "names": {"first": "Kim", "last": None}}},
+        {"name": "Rex", "owner": {"names": {"first": "Kim"}}},
+    ),
+    ({"name": "Rex", "owner": {"city": None}}, {"name": "Rex"}),
+    ({"name": "Rex", "toys": {}}, {"name": "Rex", "toys": {}}),
+    ({"toys": [None, "ball", {"bone": None}]}, {"toys": [None, "ball", {"bone": None}]}),
+]
+
+
+@pytest.mark.parametrize(("value", "sent"), NESTED, ids=str)
+@pytest.mark.parametrize("read", [lambda row: made(**row), ObjectReader().recipient], ids=["columns", "objects"])
+def test_nulls_inside_of_objects_are_left_out(read, value, sent):
+    """A null attribute, however deep, would be removed from the profile."""
+    for group in ("attributes", "trigger_properties"):
+        assert read({"external_user_id": "a", f"{group}.pet": value}) == {"external_user_id": "a", group: {"pet": sent}}
+
+
+@pytest.mark.parametrize("value", [{"name": None}, {"owner": {"city": None}}], ids=str)
+@pytest.mark.parametrize("read", [lambda row: made(**row), ObjectReader().recipient], ids=["columns", "objects"])
+def test_an_object_of_nulls_is_none(read, value):
+    """An empty one would replace what the profile has."""
+    assert read({"external_user_id": "a", "attributes.pet": value}) == {"external_user_id": "a"}
 
 
 def test_the_case_of_other_columns_is_kept():

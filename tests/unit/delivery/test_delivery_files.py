@@ -10,6 +10,7 @@ import tracemalloc
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet
@@ -257,7 +258,7 @@ def test_parquet_types_become_what_a_database_gives(file, array, expected):
     columns = table(external_user_id=["a", "b"], value=pa.concat_arrays([array, pa.nulls(1, array.type)]))
     first, second = read(file("p.parquet", columns))
     value = first["trigger_properties"]["value"]
-    assert value == ({"at": MOMENT, "n": None} if expected is None else expected)
+    assert value == ({"at": MOMENT} if expected is None else expected)
     assert type(value) is type(expected) or expected is None or isinstance(expected, datetime)
     assert second == {"external_user_id": "b"}
     if isinstance(expected, datetime) and expected.tzinfo:
@@ -398,12 +399,50 @@ def test_options_that_cannot_be_meant(refused):
     refused("p.csv", "email\n", "no encoding 'utf-9'", encoding="utf-9")
 
 
+def test_nulls_inside_of_structs_are_left_out(file):
+    """Posted, they would remove what the profile has."""
+    pets = [{"name": "Rex", "age": None}, {"name": None, "age": None}]
+    columns = table(external_user_id=["a", "b"], attributes=[{"pet": pet, "city": None} for pet in pets])
+    plain = [{"external_user_id": "a", "attributes": {"pet": {"name": "Rex"}}}, {"external_user_id": "b"}]
+    assert read(file("p.parquet", columns)) == plain
+    assert read(file("p.jsonl", "\n".join(map(json.dumps, columns.to_pylist())))) == plain
+
+
 def test_a_file_that_is_not_there(refused, tmp_path):
     refused(tmp_path / "nowhere.csv", None, "nowhere.csv", "does not exist")
     refused(f"file://{tmp_path}/nowhere.parquet", None, "nowhere.parquet", "does not exist")
     (tmp_path / "folder.csv").mkdir()
     refused(tmp_path / "folder.csv", None, "is a folder")
     refused("nostorage://bucket/people.csv", None, "nostorage://bucket/people.csv", "provider")
+
+
+@pytest.mark.parametrize("password", ["s3cr3t", "s3cr3t@more", "s3cr3t/more", "s3cr3t%2Fmore"])
+def test_a_password_in_a_url_is_shown_nowhere(password):
+    from airflow.sdk.io import attach
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    url = f"s3://user:{password}@files.example/people.csv"
+
+    class Quoting(MemoryFileSystem):
+        def open(self, *_, **__):
+            raise PermissionError(f"{url}: {unquote(password)} is not the password")
+
+    attach("s3", f"user:{password}", fs=Quoting())
+    audience = FileAudience(url)
+    with pytest.raises(BrazeAudienceError, match="nothing was sent") as caught:
+        list(audience.recipients())
+    with pytest.raises(BrazeAudienceError, match="The format of s3") as unclear:
+        list(FileAudience(url.removesuffix(".csv")).recipients())
+    assert str(caught.value).startswith("s3://***@files.example/people.csv cannot be opened")
+    assert "PermissionError: s3://***" in str(caught.value) or "/" in password
+    shown = f"{caught.value} {unclear.value} {audience} {audience.partitions(2)}"
+    assert [word for word in ("s3cr3t", "more") if word in shown] == []
+    assert "path='s3://***@files.example/people.csv'" in repr(audience)
+
+
+def test_a_connection_in_a_url_is_shown(refused):
+    refused("nostorage://aws_default@bucket/people.csv", None, "nostorage://aws_default@bucket/people.csv")
+    assert "aws_default@bucket" in repr(FileAudience("s3://aws_default@bucket/people.csv"))
 
 
 def test_ways_to_say_where(file, monkeypatch, tmp_path):
