@@ -32,6 +32,8 @@ class Audience(ABC):
     """
 
     has_others: bool = False
+    part_of: tuple[tuple[int, int], ...] = ()
+    """Which part of how many it is, and of what that is a part in turn; empty for a whole audience."""
 
     @property
     def share(self) -> float:
@@ -75,6 +77,7 @@ class AudiencePart(Audience):
         self.index = index
         self.count = count
         self.has_others = False
+        self.part_of = ((index, count), *audience.part_of)
 
     def __repr__(self) -> str:
         # Airflow stores it with the DAG, once for each part.
@@ -141,6 +144,10 @@ class SqlAudience(Audience):
     Columns become fields by their names, see :mod:`airflow_provider_braze.delivery.columns`. Where the database has
     server-side cursors they are used, so that an audience of millions is never held in memory.
 
+    The query only reads: nothing that it changes is committed, so an ``UPDATE ... RETURNING`` that takes people off a
+    list would find, and message, the same people in the next run. Remember who got it by a ``delivery_key``, or take
+    them off in a task after this one.
+
     :param conn_id: Airflow connection of the database. (templated)
     :param sql: the query, or the path of a ``.sql`` file. Where one person has several rows the first one counts, so
         order them. (templated)
@@ -173,7 +180,7 @@ class SqlAudience(Audience):
         with contextlib.ExitStack() as stack:
             names, portions = self._open(hook, stack)
             reader = ColumnReader(names, self.columns, values_field)
-            for rows in portions:
+            for rows in self._fetched(portions):
                 yield from map(reader.recipient, rows)
 
     def _open(self, hook: DbApiHook, stack: contextlib.ExitStack) -> tuple[list[str], Iterator[Sequence[Any]]]:
@@ -190,6 +197,23 @@ class SqlAudience(Audience):
         if not result.returns_rows:
             raise BrazeAudienceError(_NO_ROWS)
         return list(result.keys()), result.partitions(self.fetch_size)
+
+    def _fetched(self, portions: Iterator[Sequence[Any]]) -> Iterator[Sequence[Any]]:
+        """A driver's own words may quote a row that it cannot read."""
+        while True:
+            try:
+                rows = next(portions, None)
+            except Exception as error:
+                kind = type(error).__name__
+                break
+            if not rows:
+                return
+            yield rows
+        # Not while the other error is being handled, which holds a piece of the row.
+        raise BrazeAudienceError(
+            f"The rows of the query on {self.conn_id!r} could not be read ({kind}), nothing was sent: run the query "
+            "with the same connection to see why."
+        )
 
     @contextlib.contextmanager
     def _unquoted(self) -> Iterator[None]:
@@ -278,10 +302,17 @@ def join_audiences(given: Mapping[str, Any]) -> Audience:
     """Make one audience of several parameters that hold people.
 
     :param given: the parameters by name.
-    :raises BrazeAudienceError: one of them cannot hold recipients.
+    :raises BrazeAudienceError: one of them cannot hold recipients, or they are different parts of audiences.
     """
     kinds = {"user_aliases": AliasAudience}
     audiences = [kinds.get(name, as_audience)(value, name) for name, value in given.items()]
+    if len({audience.part_of for audience in audiences}) > 1:
+        # Each of the other tasks would send to the whole one, or to the other part, once more.
+        raise BrazeAudienceError(
+            f"{' and '.join(given)} are not the same part of as many, nothing was sent: somebody would get it from "
+            "several tasks. Put all of them into one audience, aliases as {'user_alias': {...}}, and give its "
+            "partitions() as recipients; or let another task send to the others."
+        )
     return _JoinedAudience(audiences) if len(audiences) > 1 else audiences[0]
 
 
@@ -293,6 +324,7 @@ class AliasAudience(Audience):
 
     def __init__(self, aliases: Any, name: str = "user_aliases") -> None:
         self._aliases = as_audience(aliases, name)
+        self.part_of = self._aliases.part_of
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._aliases}>"
@@ -306,6 +338,7 @@ class AliasAudience(Audience):
         """Yield one recipient per alias."""
         for alias in self._aliases.recipients(values_field):
             yield {"user_alias": alias}
+        self.has_others = self._aliases.has_others
 
 
 @dataclass
@@ -314,12 +347,13 @@ class _JoinedAudience(Audience):
 
     @property
     def share(self) -> float:
-        """A mapped task is one of several, even if it reads some of its audiences whole."""
+        """The share of its parts, which are the same one of as many."""
         return min(part.share for part in self.parts)
 
     def recipients(self, values_field: str | None = None) -> Iterator[Any]:
         for part in self.parts:
             yield from part.recipients(values_field)
+        self.has_others = any(part.has_others for part in self.parts)
 
 
 def _from_json(text: str, name: str) -> Any:

@@ -26,7 +26,7 @@ from airflow_provider_braze.delivery.errors import BrazeAudienceError
 from airflow_provider_braze.delivery.files import FileAudience
 from airflow_provider_braze.delivery.partitions import placing
 from airflow_provider_braze.delivery.plan import Plan
-from airflow_provider_braze.operators.send import BrazeSendCampaignOperator
+from airflow_provider_braze.operators.send import BrazeSendCampaignOperator, BrazeSendMessagesOperator
 
 NAMES = st.text(max_size=6) | st.sampled_from(
     ["7", "07", " 7", "Kim@Example.com", "kim@example.com ", "\ud800", "None"]
@@ -219,8 +219,57 @@ def test_shares_of_the_quota():
     [part, _] = whole.partitions(2)
     assert (whole.share, part.share, part.partitions(4)[0].share) == (1.0, 0.5, 0.125)
     assert AliasAudience(part).share == 0.5
-    assert join_audiences({"external_user_ids": whole, "user_aliases": part}).share == 0.5
+    assert join_audiences({"external_user_ids": part, "user_aliases": ListAudience([]).partitions(2)[0]}).share == 0.5
     assert join_audiences({"external_user_ids": whole, "user_aliases": []}).share == 1.0
+
+
+ALIASES = [{"alias_name": f"n{number}", "alias_label": "l"} for number in range(30)]
+
+
+def test_parts_of_two_audiences_that_go_together():
+    """Each person is in one of them, by id and by alias."""
+    ids = ListAudience(list(range(30)))
+    pairs = zip(ids.partitions(4), ListAudience(ALIASES).partitions(4), strict=True)
+    joined = [join_audiences({"external_user_ids": one, "user_aliases": other}) for one, other in pairs]
+    found = [entry for audience in joined for entry in audience.recipients()]
+    assert sorted(map(str, found)) == sorted(map(str, [*range(30), *({"user_alias": alias} for alias in ALIASES)]))
+    assert all(audience.has_others for audience in joined)
+
+
+@pytest.mark.parametrize(
+    ("ids", "aliases"),
+    [
+        (ListAudience([7]).partitions(4)[0], ALIASES),
+        (["u-1"], ListAudience(ALIASES).partitions(4)[0]),
+        (ListAudience([7]).partitions(4)[0], ListAudience(ALIASES).partitions(4)[1]),
+        (ListAudience([7]).partitions(4)[0], ListAudience(ALIASES).partitions(2)[0]),
+        (ListAudience([7]).partitions(4)[0].partitions(2)[0], ListAudience(ALIASES).partitions(2)[0]),
+    ],
+    ids=["a whole list beside", "a whole list of ids", "another part", "of another number", "of a part"],
+)
+def test_what_would_go_out_once_for_each_part_is_refused(ids, aliases):
+    with pytest.raises(BrazeAudienceError, match=r"external_user_ids and user_aliases are not the same part"):
+        join_audiences({"external_user_ids": ids, "user_aliases": aliases})
+
+
+def test_a_list_beside_parts_is_refused_by_each_of_the_tasks(braze_emulator):
+    with DAG("beside", schedule=None, start_date=timezone.datetime(2026, 1, 1)):
+        for part in ListAudience([7, 8, 9]).partitions(3):
+            operator = BrazeSendMessagesOperator(
+                task_id=f"t{part.index}",
+                messages={"android_push": {"alert": "Doors open at 9", "title": "Today"}},
+                external_user_ids=part,
+                user_aliases=ALIASES,
+            )
+            operator.render_template_fields({})
+            with pytest.raises(BrazeAudienceError, match="nothing was sent"):
+                operator.execute({})
+    assert braze_emulator.requests() == []
+
+
+def test_an_empty_part_of_aliases_knows_that_there_were_others():
+    parts = [AliasAudience(part) for part in ListAudience(ALIASES[:1]).partitions(2)]
+    assert sorted((len(list(part.recipients())), part.has_others) for part in parts) == [(0, True), (1, False)]
 
 
 def test_a_part_knows_whether_there_were_others():

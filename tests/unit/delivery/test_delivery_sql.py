@@ -128,8 +128,34 @@ def test_rows_are_fetched_as_they_are_asked_for():
     bad = COUNT.format(10_000) + ", CASE WHEN i > 5000 THEN json('{bad') END AS x FROM n"
     recipients = SqlAudience("crm", bad, fetch_size=100).recipients()
     assert [next(recipients)["external_user_id"] for _ in range(1000)] == list(range(1, 1001))
-    with pytest.raises(Exception, match="malformed JSON"):
+    with pytest.raises(BrazeAudienceError, match=r"could not be read \(OperationalError\), nothing was sent"):
         list(recipients)
+
+
+@pytest.mark.usefixtures("crm")
+@pytest.mark.parametrize("row", [1, 2, 5000])
+@pytest.mark.parametrize("dialect", [True, False], ids=["SQLAlchemy", "plain driver"])
+def test_a_row_that_cannot_be_read_is_not_quoted(row, dialect, monkeypatch):
+    """SQLite's driver quotes a text that is no UTF-8."""
+    if not dialect:
+        monkeypatch.setattr("airflow.providers.sqlite.hooks.sqlite.SqliteHook.get_sqlalchemy_engine", _no_dialect)
+    broken = f", CAST(CASE WHEN i = {row} THEN x'ff' END || 'alice.secret@example' AS TEXT) AS x FROM n"
+    with pytest.raises(BrazeAudienceError, match=r"'crm' could not be read \(OperationalError\)") as caught:
+        ask(COUNT.format(5000) + broken, fetch_size=100)
+    for error in (caught.value, caught.value.__cause__, caught.value.__context__):
+        assert "secret" not in f"{error} {error!r}"
+
+
+def _no_dialect(*_, **__):
+    raise NotImplementedError
+
+
+@pytest.mark.usefixtures("crm")
+def test_what_a_query_changes_is_not_kept():
+    """As the docs say: otherwise people would be off the list before anybody was messaged."""
+    taken = "UPDATE customers SET note = 'taken' WHERE id = 1 RETURNING id AS external_user_id"
+    assert ask(taken) == ask(taken) == [{"external_user_id": 1}]
+    assert ask("SELECT id AS external_user_id FROM customers WHERE note = 'taken'") == []
 
 
 def test_an_audience_that_is_left_early_lets_the_database_go(crm):
