@@ -130,11 +130,10 @@ def bring_about(
     return _Change(plan, ledger, calls, note_of(plan, connection)).run(on_unknown, anew, resumed)
 
 
-def keep_holding(ledger: OpenLedger, holding: bool = True) -> None:
-    """Note that the task is about to defer, or that its wait has ended by itself."""
-    note = read_note(ledger.note)
-    if note is not None and note.holding != holding:
-        ledger.keep_note(asdict(replace(note, holding=holding)))
+def keep_holding(ledger: OpenLedger) -> None:
+    """Note that the task is about to defer."""
+    if ledger.note is not None:
+        ledger.keep_note(asdict(replace(Note(**ledger.note), holding=True)))
 
 
 class _Change:

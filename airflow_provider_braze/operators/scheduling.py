@@ -67,32 +67,11 @@ class Scheduling(Scheduled, BrazeDeliveryOperator):
         self._is_resumed = True
         return super().resume(context, event)
 
-    def sent(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
+    def sent(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002
         """Return the report, after all was sent."""
         report: dict[str, Any] = event["report"]
         self.log.info("The last message of %d schedules was due by now.", len(report["schedule_ids"]))
-        self._note_the_end(context)
         return report
-
-    def _note_the_end(self, context: Context) -> None:
-        """Note that nobody ended the wait, or a later clear would take the schedules for called off."""
-        from airflow_provider_braze.delivery.audience import as_audience
-        from airflow_provider_braze.delivery.plan import Plan
-        from airflow_provider_braze.delivery.schedules import keep_holding
-
-        if self.delivery_key is not None:
-            # What opens the ledger shuts out other runs, which may be at work by now.
-            return
-        try:
-            with (
-                Plan(self.endpoint, self.payload, as_audience([]), allow_empty=True) as nobody,
-                self.open_ledger(nobody, context) as ledger,
-            ):
-                if ledger is not None:
-                    keep_holding(ledger, False)
-        except Exception as error:
-            # All was sent, which is no reason to fail.
-            self.log.warning("That the wait has ended could not be noted, a later clear may fail: %s", error)
 
     def _deliver(self, plan: Plan, ledger: OpenLedger | None, context: Context) -> Any:
         from airflow_provider_braze.delivery.errors import DeliveryPausedError
@@ -102,7 +81,7 @@ class Scheduling(Scheduled, BrazeDeliveryOperator):
             self._bring_about(plan, ledger, context)
         try:
             report = super()._deliver(plan, ledger, context)
-            waits = self.wait_until_sent and report["schedule_ids"] and not _is_past(report["due_until"])
+            waits = self.wait_until_sent and report["schedule_ids"]
             if ledger is not None and waits:
                 keep_holding(ledger)
         except DeliveryPausedError:
@@ -133,8 +112,11 @@ class Scheduling(Scheduled, BrazeDeliveryOperator):
         self._made_of = (ledger.note or {}).get("program")
 
     def _hold(self, report: dict[str, Any], context: Context) -> Any:
+        moment = datetime.fromisoformat(report["due_until"])
+        if moment <= datetime.now(UTC):
+            return report
         self.log.info("The task waits until the last message has gone out, at %s.", report["due_until"])
-        trigger = self.wait_until(datetime.fromisoformat(report["due_until"]), report, context)
+        trigger = self.wait_until(moment, report, context)
         self.defer(trigger=trigger, method_name="sent")
         raise AssertionError("defer does not return")
 
@@ -197,7 +179,3 @@ class Scheduling(Scheduled, BrazeDeliveryOperator):
         """Keep of what the schedules are: the task's templates may render to something else later."""
         if instance := context.get("ti"):
             instance.xcom_push(key="program", value=self._program)
-
-
-def _is_past(moment: str) -> bool:
-    return datetime.fromisoformat(moment) <= datetime.now(UTC)

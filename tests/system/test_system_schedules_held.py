@@ -21,7 +21,10 @@ from datetime import datetime, timedelta, timezone
 from airflow.sdk import DAG, task
 
 from airflow_provider_braze.delivery.sql_ledger import SqlLedger
-from airflow_provider_braze.operators.schedule import BrazeScheduleCampaignOperator
+from airflow_provider_braze.operators.schedule import (
+    BrazeDeleteScheduledCampaignOperator,
+    BrazeScheduleCampaignOperator,
+)
 from airflow_provider_braze.operators.schedule_group import guarded_schedule
 
 # Before Airflow 3.3 nothing else remembers what was scheduled.
@@ -64,8 +67,21 @@ with DAG("guarded", schedule=None):
                 raise ValueError("a price is missing")
 
         look()
+
+with DAG("refused", schedule=None):
+    with guarded_schedule("launch", BrazeScheduleCampaignOperator, schedule="2099-04-07T09:00:00Z", **what):
+
+        @task(retries=0, task_id="look")
+        def delete_one(ti=None):
+            ids = ti.xcom_pull(task_ids="launch.schedule", key="schedule_ids")
+            BrazeDeleteScheduledCampaignOperator(
+                task_id="delete", campaign_id=what["campaign_id"], schedule_id=ids[0]
+            ).execute({})
+            raise ValueError("somebody was quicker")
+
+        delete_one()
 """
-DAGS = ("held", "mapped", "soon", "paused", "guarded")
+DAGS = ("held", "mapped", "soon", "paused", "guarded", "refused")
 
 
 @pytest.fixture(scope="module")
@@ -145,14 +161,14 @@ class Run:
         path = f"dags/{self._dag_id}/dagRuns/{self.run_id}/taskInstances/{task_id}{part}"
         fetch(f"{self._airflow._url}/api/v2/{path}", {"new_state": state}, self._airflow._headers, "PATCH")
 
-    def clear(self, task_id="launch"):
+    def clear(self, task_id="launch", downstream=True):
         self._airflow.post(
             f"dags/{self._dag_id}/clearTaskInstances",
             dry_run=False,
             dag_run_id=self.run_id,
             task_ids=[task_id],
             only_failed=False,
-            include_downstream=True,
+            include_downstream=downstream,
         )
 
 
@@ -254,6 +270,15 @@ def test_a_guard_that_is_cleared_has_all_scheduled_anew(start):
     run.wait_for("launch.call_off", "success", tries=2)
     assert run.schedules() == ["deleted"] * 3 + ["waiting"] * 3
     assert set(run.states().values()) == {"success"}
+
+
+def test_who_clears_the_teardown_has_looked_into_braze(start, airflow):
+    run = start("refused")
+    run.wait_for("launch.call_off", "failed")
+    assert run.schedules() == ["deleted"] * 3
+    run.clear("launch.call_off", downstream=False)
+    run.wait_for("launch.call_off", "success", tries=2)
+    assert "1 of 3 schedules could NOT be deleted" in trigger_log(airflow, run)
 
 
 def started(airflow, run):

@@ -880,29 +880,11 @@ def test_the_task_waits_until_the_last_message_has_gone_out(either, braze):
 LOCAL_NOW = {"time": datetime.now(UTC).isoformat()[:19], "in_local_time": True}
 
 
-def test_a_wait_that_has_ended_by_itself_is_not_taken_for_broken(task, braze):
-    """In the first time zones they are out, so that a change comes too late."""
-    deferred = held(task, schedule=LOCAL_NOW)
-    task.try_(event={"report": deferred.trigger.report}, method="sent", schedule=LOCAL_NOW, wait_until_sent=True)
-    braze.calls()
-    task.clear()
-    assert task.try_(schedule=LOCAL_NOW)["accepted_before"] == 150
-    assert braze.calls() == {}
-
-
 def test_a_wait_that_was_broken_too_late_says_so(either, braze):
     held(either, schedule=LOCAL_NOW)
     either.clear()
     with pytest.raises(BrazeDeliveryError, match="some may have been sent"):
         either.try_(schedule=LOCAL_NOW)
-
-
-def test_an_end_that_cannot_be_noted_is_no_failure(in_sqlite, monkeypatch, caplog):
-    task = Task(in_sqlite)
-    deferred = held(task)
-    monkeypatch.setenv("AIRFLOW_CONN_LEDGER", json.dumps({"conn_type": "sqlite", "host": "/nowhere/ledger.db"}))
-    event = {"report": deferred.trigger.report}
-    assert task.try_(event=event, method="sent")["accepted"] == 150
 
 
 def test_without_a_ledger_the_task_waits_too(braze):
