@@ -10,6 +10,7 @@ import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import count
+from string import whitespace
 from typing import Any
 
 from airflow_provider_braze.api.endpoints import Endpoint
@@ -51,8 +52,9 @@ class StagingList:
                 "it, or take it out to let the connection message everybody."
             )
         self._people = _distinct(people)
-        addresses = {person["email"] for person in people if "email" in person}
-        self._identities = frozenset((*map(identity_of, people), *(f"u{address}" for address in addresses)))
+        addresses = {str(person["email"]) for person in people if "email" in person}
+        ids = [identity_of(person) for person in people if "external_user_id" in person]
+        self._identities = frozenset((*ids, *map(_folded, addresses), *(f"u{address}" for address in addresses)))
 
     def __len__(self) -> int:
         return len(self._people)
@@ -68,7 +70,9 @@ class StagingList:
         kinds = {"external_user_id": str | int, "email": str}
         if len(given) != 1 or not all(isinstance(value, kinds.get(name, ())) for name, value in given.items()):
             return False
-        return identity_of(recipient) in self._identities  # type: ignore[arg-type]
+        if "email" in given:
+            return _folded(given["email"]) in self._identities
+        return identity_of(given) in self._identities  # type: ignore[arg-type]
 
     def testers(self, endpoint: Endpoint) -> list[RecipientFields]:
         """Give the people of the list, as an endpoint takes them.
@@ -232,7 +236,10 @@ def name_of(person: Any) -> str:
         person = next((person[name] for name in IDENTIFIERS if person.get(name) not in (None, "")), None)
         if isinstance(person, Mapping):
             person = person.get("alias_name")
-    return identity_hash(str(person)) if isinstance(person, str | int) else ""
+    try:
+        return identity_hash(str(person)) if isinstance(person, str | int) else ""
+    except ValueError:  # a number that Python refuses to write
+        return ""
 
 
 def _person(place: int, entry: Any) -> RecipientFields:
@@ -257,6 +264,11 @@ def _problem(entry: Any) -> str | None:
     if "@" in text and not _ADDRESS.fullmatch(text.strip()):
         return "has an @ and is no e-mail address"
     return None
+
+
+def _folded(address: str) -> str:
+    """An address in one spelling; look-alikes of ASCII letters, which ``lower`` takes for them, stay what they are."""
+    return f"e{address.strip(whitespace).encode(errors='surrogatepass').lower().decode(errors='surrogatepass')}"
 
 
 def _distinct(people: Iterable[Any]) -> list[Any]:

@@ -25,6 +25,8 @@ from airflow_provider_braze.api.models.common import (
     problems_of,
 )
 
+# The first whole number that is too long for an id. Python refuses to write much longer ones as text.
+_LONGEST_NUMBER = 10**USER_ID_BYTES
 IDENTIFIERS = ("external_user_id", "user_alias", "email", "braze_id")
 ARRAY_ELEMENTS = 500
 OBJECT_ARRAY_BYTES = 100_000
@@ -140,7 +142,11 @@ def check_recipient(recipient: RecipientFields) -> RecipientFields:
     """Hold the rules between the fields of one recipient."""
     get = recipient.get
     user_id = get("external_user_id")
-    if isinstance(user_id, str) and len(user_id) * 4 > USER_ID_BYTES < len(user_id.encode()):
+    if isinstance(user_id, str):
+        too_long = len(user_id) * 4 > USER_ID_BYTES < len(user_id.encode())
+    else:
+        too_long = isinstance(user_id, int) and abs(user_id) >= _LONGEST_NUMBER
+    if too_long:
         raise ValueError(f"external_user_id is longer than Braze's {USER_ID_BYTES} bytes")
     if user_id is not None and _RULED.isdisjoint(recipient):
         return recipient

@@ -97,6 +97,9 @@ BROKEN = {
     "id a boolean": (to({"external_user_id": True}), ["recipients[0].external_user_id"]),
     "id a decimal": (to({"external_user_id": 7.0}), ["recipients[0].external_user_id"]),
     "id 988 bytes": (to({"external_user_id": "x" * 988}), ["recipients[0]", "external_user_id", "987"]),
+    "id 988 digits": (to({"external_user_id": 10**987}), ["recipients[0]", "external_user_id", "987"]),
+    "id -987 digits": (to({"external_user_id": -(10**987)}), ["external_user_id", "987"]),
+    "id that Python writes no text of": (to({"external_user_id": 10**5000}), ["external_user_id", "987"]),
     "id 988 bytes in fewer characters": (to({"external_user_id": "é" * 494}), ["external_user_id", "987"]),
     "the second recipient is meant": (to({"external_user_id": "a"}, {"external_user_id": ""}), ["recipients[1]"]),
     "alias without a label": (to({"user_alias": {"alias_name": SECRET}}), ["recipients[0].user_alias.alias_label"]),
@@ -241,6 +244,7 @@ SMALL_PROPERTIES = filled(50_000)
 VALID = {
     "50 recipients": to(*MANY[:50]),
     "987 bytes of id": to({"external_user_id": "x" * 987}),
+    "987 digits of id": to({"external_user_id": 10**987 - 1}),
     "987 bytes of id in fewer characters": to({"external_user_id": "é" * 493 + "x"}),
     "236 bytes of alias": by_alias(name="x" * 236, label="é" * 118),
     "64 characters of send_id": one() | {"send_id": "s" * 64},

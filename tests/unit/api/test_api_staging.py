@@ -1,6 +1,7 @@
 """The staging list: whom a guarded client messages, on every endpoint, and what it says of the others."""
 
 import asyncio
+import contextlib
 import logging
 
 import pytest
@@ -236,6 +237,7 @@ def test_an_encoded_body_is_held_against_the_list_too(key):
 
 
 KNOWN = [
+    {"email": " KIM@example.com"},
     {"external_user_id": "t-1"},
     {"external_user_id": 7},
     {"external_user_id": "7"},
@@ -255,6 +257,10 @@ UNKNOWN = [
     {"external_user_id": ["t-1"]},
     {"email": "kim@example.org"},
     {"email": "t-1"},
+    # Another letter, which lower() makes the same: the Kelvin sign.
+    {"email": "\u212aim@example.com"},
+    {"email": "\u2003kim@example.com"},
+    {"external_user_id": "\u212aim@Example.com"},
     {"email": ""},
     {"email": 7},
     {"braze_id": "t-1"},
@@ -276,6 +282,21 @@ def test_who_is_known(person):
 @pytest.mark.parametrize("person", UNKNOWN, ids=str)
 def test_who_is_not_known(person):
     assert not StagingList(MIXED).knows(person)
+
+
+def test_addresses_beyond_ascii():
+    staging = StagingList(["Zoë@example.com"])
+    assert staging.knows({"email": "ZOë@EXAMPLE.com"})
+    assert not staging.knows({"email": "ZOË@example.com"})
+
+
+@BOTH
+def test_a_look_alike_of_a_test_recipient_is_somebody_else(braze_emulator, key, rewrite):
+    person = {"email": "\u212aim@example.com", "prioritization": ["identified"]}
+    body = {"campaign_id": WEEKLY, "recipients": [person]}
+    with contextlib.suppress(BrazeGuardError):
+        call_sync(braze_emulator, key, StagingList(MIXED, rewrite=rewrite), "campaigns_trigger_send", body)
+    assert "\u212a" not in str([request["body"] for request in braze_emulator.requests()])
 
 
 def test_a_stand_in_sees_what_the_other_would_have_seen_and_no_attributes_are_written(braze_emulator, key, caplog):
