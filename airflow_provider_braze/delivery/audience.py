@@ -204,7 +204,8 @@ class SqlAudience(Audience):
             try:
                 rows = next(portions, None)
             except Exception as error:
-                kind = type(error).__name__
+                # The driver's own error says more: which kind of value it was, say.
+                kind = type(getattr(error, "orig", None) or error).__name__
                 break
             if not rows:
                 return

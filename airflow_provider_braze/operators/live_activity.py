@@ -15,6 +15,7 @@ class BrazeUpdateLiveActivityOperator(GuardedCall, BrazeCallOperator):
 
     Rules: https://www.braze.com/docs/api/endpoints/messaging/live_activity/update/.
     The key needs the permission ``messages.live_activity.update``.
+    A connection with ``test_recipients`` refuses it: the call does not say whom it reaches.
 
     :param app_id: API identifier of the app. (templated)
     :param activity_id: the activity, as named when it was started. (templated)

@@ -61,6 +61,7 @@ class BrazeUpdateScheduledCampaignOperator(GuardedCall, Scheduled, OfCampaign):
     Rules:
     https://www.braze.com/docs/api/endpoints/messaging/schedule_messages/post_update_scheduled_triggered_campaigns/.
     The key needs the permission ``campaigns.trigger.schedule.update``.
+    A connection with ``test_recipients`` refuses it: the call does not say whom it reaches.
     """
 
     endpoint = "campaigns_trigger_schedule_update"
@@ -72,6 +73,7 @@ class BrazeUpdateScheduledCanvasOperator(GuardedCall, Scheduled, OfCanvas):
 
     Rules: https://www.braze.com/docs/api/endpoints/messaging/schedule_messages/post_update_scheduled_triggered_canvases/.
     The key needs the permission ``canvas.trigger.schedule.update``.
+    A connection with ``test_recipients`` refuses it: the call does not say whom it reaches.
     """
 
     endpoint = "canvas_trigger_schedule_update"
@@ -83,6 +85,7 @@ class BrazeUpdateScheduledMessagesOperator(GuardedCall, Scheduled, ByScheduleId)
 
     Rules: https://www.braze.com/docs/api/endpoints/messaging/schedule_messages/post_update_scheduled_messages/.
     The key needs the permission ``messages.schedule.update``.
+    A connection with ``test_recipients`` refuses it: the call does not say whom it reaches.
 
     :param messages: the new content, one object per channel. (templated)
     """
