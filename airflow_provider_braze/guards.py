@@ -111,7 +111,7 @@ def note_try(context: Context, ledger: Ledger | None, on_clear: OnClear) -> None
             f"{_WAY_ON}",
             {},
         )
-    mark(store, getattr(context.get("ti"), "max_tries", 0))
+    mark(store, this_try(context).counts)
 
 
 def open_ledger(
@@ -144,7 +144,7 @@ def open_ledger(
         return nullcontext()
     # What lasts is taken back before it is made anew, so it must not be forgotten here.
     forget = on_clear == "resend" and not lasting
-    task = _this_try(context, delivery_key, forget_on_clear=forget, doubt_after=doubt_after, lasting=lasting)
+    task = this_try(context, delivery_key, forget_on_clear=forget, doubt_after=doubt_after, lasting=lasting)
     opened = (ledger or TaskStateLedger()).open(task, plan)
     _tell(opened, task)
     return opened
@@ -161,19 +161,27 @@ def earlier_schedules(context: Context, ledger: Ledger | None, *, delivery_key: 
     if is_first or not (ledger or context.get("task_state_store")):
         return []
     # It must not open the ledger: that is where a clear is seen, and this try ends without doing what it asks for.
-    return (ledger or TaskStateLedger()).schedule_ids(_this_try(context, delivery_key, lasting=True))
+    return (ledger or TaskStateLedger()).schedule_ids(this_try(context, delivery_key, lasting=True))
 
 
-def _this_try(context: Context, delivery_key: str | None, **wishes: Any) -> TaskTry:
+def this_try(context: Context, delivery_key: str | None = None, **wishes: Any) -> TaskTry:
+    """Give what a ledger needs to know of the running task.
+
+    :param wishes: see :class:`~airflow_provider_braze.delivery.ledger.TaskTry`.
+    """
     from airflow_provider_braze.delivery.ledger import TaskTry
 
     instance: Any = context.get("ti")
+    run: Any = context.get("dag_run")
+    began = getattr(run, "start_date", None)
     return TaskTry(
         dag_id=getattr(instance, "dag_id", ""),
         run_id=getattr(instance, "run_id", ""),
         task_id=getattr(instance, "task_id", ""),
         map_index=getattr(instance, "map_index", -1),
         max_tries=getattr(instance, "max_tries", 0),
+        clear_number=getattr(run, "clear_number", 0) or 0,
+        run_began=began.timestamp() if began else 0.0,
         store=context.get("task_state_store"),
         delivery_key=delivery_key,
         **wishes,

@@ -14,7 +14,7 @@ import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 if TYPE_CHECKING:
     from airflow_provider_braze.delivery.errors import BrazeAudienceError
@@ -23,11 +23,33 @@ if TYPE_CHECKING:
 from airflow_provider_braze.delivery.request import PlannedRequest
 
 
+class Counts(NamedTuple):
+    """What Airflow counts, by which a clear is told from a retry.
+
+    :param max_tries: changes with a clear, and never with a retry; but the clear of a task whose ``retries`` were
+        lowered meanwhile may leave it as it was.
+    :param clear_number: how often tasks of the run were cleared; before Airflow 3.3 only where the run had ended.
+    :param run_began: when the run began, after each end anew, in epoch seconds; 0 where that is not known.
+    """
+
+    max_tries: int = 0
+    clear_number: int = 0
+    run_began: float = 0.0
+
+    def tell_clear(self, before: Counts) -> bool:
+        """Tell whether the task was cleared since an earlier try; where that cannot be known, it was not.
+
+        A run that began again had ended, and so waited for no retry; without a clear a person may have begun it again.
+        """
+        ended = 0.0 not in (before.run_began, self.run_began) and before.run_began != self.run_began
+        return self.max_tries != before.max_tries or (ended and self.clear_number > before.clear_number)
+
+
 @dataclass(frozen=True, slots=True)
 class TaskTry:
     """Which task instance this is, and which try of it.
 
-    :param max_tries: Airflow's count, which a clear changes and a retry does not: so the two are told apart.
+    :param max_tries: see :class:`Counts`, also for ``clear_number`` and ``run_began``.
     :param store: Airflow's task state store, None below 3.3 and outside of a task.
     :param delivery_key: the author's own name of what is sent once; None names the task instance.
     :param forget_on_clear: whether a clear starts a new delivery to everybody (``on_clear="resend"``).
@@ -42,12 +64,19 @@ class TaskTry:
     task_id: str
     map_index: int = -1
     max_tries: int = 0
+    clear_number: int = 0
+    run_began: float = 0.0
     store: Any = None
     delivery_key: str | None = None
     forget_on_clear: bool = False
     doubt_after: float = 90.0
     lasting: bool = False
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    @property
+    def counts(self) -> Counts:
+        """What Airflow counts, as it is now."""
+        return Counts(self.max_tries, self.clear_number, self.run_began)
 
     @property
     def name(self) -> str:

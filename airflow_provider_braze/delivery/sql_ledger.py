@@ -28,7 +28,6 @@ from contextlib import closing
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from hashlib import blake2b
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -36,10 +35,11 @@ from airflow_provider_braze.api.errors import BrazeConfigurationError
 from airflow_provider_braze.api.models.recipients import identity_of
 from airflow_provider_braze.delivery.bodies import people_of
 from airflow_provider_braze.delivery.errors import BrazeAudienceError, BrazeLedgerError
-from airflow_provider_braze.delivery.ledger import Claim, Intent, Ledger, OpenLedger, Past, Settlement, TaskTry
+from airflow_provider_braze.delivery.ledger import Claim, Counts, Intent, Ledger, OpenLedger, Past, Settlement, TaskTry
 from airflow_provider_braze.delivery.outcome import Outcome
 from airflow_provider_braze.delivery.plan import Plan
 from airflow_provider_braze.delivery.report import MOST_IDS
+from airflow_provider_braze.delivery.sql_names import delivery_name, hash_of, number_of
 from airflow_provider_braze.delivery.sql_store import SqlStore
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class _Wish:
 class _OpenSqlLedger(OpenLedger):
     def __init__(self, store: SqlStore, task: TaskTry, plan: Plan) -> None:
         self._store, self._task, self._endpoint, self._target = store, task, plan.endpoint, plan.target
-        self._names: dict[str, Any] = {"base": _number(_key(task)), "task": task.name, "token": task.token}
+        self._names: dict[str, Any] = {"base": number_of(delivery_name(task)), "task": task.name, "token": task.token}
         self.past = Past()
         self._generation = 0
         try:
@@ -184,14 +184,17 @@ class _OpenSqlLedger(OpenLedger):
         self._run(connection, "limits")
         self._store.make_tables(connection)
         task = self._task
-        self._run(connection, "add_try", max_tries=task.max_tries, run=task.run_id, target=self._target)
+        counts = task.counts._asdict()
+        self._run(connection, "add_try", **counts, run=task.run_id, target=self._target)
         earlier = self._run(connection, "read_try").one()
         target = self._target
         # Once true they stay so: the commit of an attempt may have been lost on the way back only.
         self.past.other_run |= earlier.run != task.run_id
-        self.past.cleared |= earlier.run == task.run_id and earlier.max_tries != task.max_tries
-        forgets = earlier.max_tries != task.max_tries and task.forget_on_clear
-        self._generation = task.max_tries if forgets else earlier.generation
+        before = Counts(earlier.max_tries, earlier.clear_number, earlier.run_began)
+        cleared = earlier.run == task.run_id and task.counts.tell_clear(before)
+        self.past.cleared |= cleared
+        forgets = cleared and task.forget_on_clear
+        self._generation = self._next_generation(connection, earlier) if forgets else earlier.generation
         self.note = json.loads(earlier.note) if earlier.note else None
         self._begin(connection)
         # An author's own key means what it says, whatever it was used for before.
@@ -203,13 +206,25 @@ class _OpenSqlLedger(OpenLedger):
             if not task.lasting:
                 raise self.stranger
             target = earlier.target
-        known = {"max_tries": task.max_tries, "run": task.run_id, "generation": self._generation}
-        self._run(connection, "take_over", **known, target=target)
+        self._run(connection, "take_over", **counts, run=task.run_id, generation=self._generation, target=target)
+
+    def _next_generation(self, connection: Connection, earlier: Row[Any]) -> int:
+        """Join the tasks of this run that were cleared since this one's last try, or begin what they join.
+
+        Each clear in a run raises ``clear_number``, so that one number is all that tasks cleared together have in
+        common; it may rise once more before the last of them begins.
+        """
+        task = self._task
+        after = max(earlier.generation, earlier.clear_number)
+        shared = {"run": task.run_id, "clear_number": task.clear_number, "after": after}
+        # Before Airflow 3.3 a clear in a run that goes on does not raise it.
+        own = max(task.clear_number, earlier.generation + 1)
+        return int(self._run(connection, "find_sharing", **shared).scalar() or own)
 
     def _begin(self, connection: Connection) -> None:
         """Go to the delivery of this generation, and look back at what is known of it."""
-        key = _key(self._task, self._generation)
-        self._names["delivery"] = _number(key)
+        key = delivery_name(self._task, self._generation)
+        self._names["delivery"] = number_of(key)
         self._run(connection, "add_delivery", delivery_key=key)
         self._run(connection, "doubt")
         self._look_back(connection)
@@ -326,25 +341,17 @@ class _OpenSqlLedger(OpenLedger):
 
     def _hashes(self, intent: Intent) -> list[str]:
         if not intent.request.recipients:
-            return [_hash(_EVERYBODY)]
+            return [hash_of(_EVERYBODY)]
         people: Any = people_of(self._endpoint, intent.request.body)
-        return [_hash(identity_of(person)) for person in people]
-
-
-def _key(task: TaskTry, generation: int = 0) -> str:
-    """Name a delivery; each clear that forgets begins a new generation of it."""
-    key = f"key:{task.delivery_key}" if task.delivery_key is not None else f"task:{task.name}"
-    # Tasks of one run that share a key and are cleared together go on sharing it.
-    whose = task.name if task.lasting else f"{task.dag_id}/{task.run_id}"
-    return f"{key} cleared:{whose}/{generation}" if generation else key
+        return [hash_of(identity_of(person)) for person in people]
 
 
 def _find_schedules(store: SqlStore, task: TaskTry, connection: Connection) -> list[str]:
-    names: dict[str, Any] = {"base": _number(_key(task)), "task": task.name}
+    names: dict[str, Any] = {"base": number_of(delivery_name(task)), "task": task.name}
     if not store.has_tables(connection):
         return []
     generation = store.run(connection, "find_try", **names).scalar()
-    names["delivery"] = _number(_key(task, generation or 0))
+    names["delivery"] = number_of(delivery_name(task, generation or 0))
     return list(store.run(connection, "schedule_ids", **names).scalars())
 
 
@@ -374,12 +381,3 @@ def _answer(wish: _Wish, owners: Sequence[Row[Any] | None] | None) -> Claim:
     if left_by := [owner.left_by for owner in owners if owner is not None and owner.state == "unknown"]:
         claim.left_by = max(left_by)
     return claim
-
-
-def _hash(identity: str) -> str:
-    return blake2b(identity.encode(errors="surrogatepass"), digest_size=16).hexdigest()
-
-
-def _number(text: str) -> int:
-    """Hash a text to 63 bits, which fit a BIGINT."""
-    return int.from_bytes(blake2b(text.encode(errors="surrogatepass"), digest_size=8).digest(), "big") >> 1

@@ -38,7 +38,8 @@ _TABLES = (
         id BIGINT PRIMARY KEY, delivery_key TEXT NOT NULL, created_at DOUBLE PRECISION NOT NULL)""",
     """CREATE TABLE IF NOT EXISTS {p}_tries (
         delivery BIGINT NOT NULL, task TEXT NOT NULL, token TEXT NOT NULL, max_tries INTEGER NOT NULL,
-        run TEXT NOT NULL, generation INTEGER NOT NULL, target TEXT NOT NULL, note TEXT,
+        clear_number INTEGER NOT NULL, run_began DOUBLE PRECISION NOT NULL, run TEXT NOT NULL,
+        generation INTEGER NOT NULL, target TEXT NOT NULL, note TEXT,
         began_at DOUBLE PRECISION NOT NULL, updated_at DOUBLE PRECISION NOT NULL,
         PRIMARY KEY (delivery, task))""",
     """CREATE TABLE IF NOT EXISTS {p}_requests (
@@ -57,12 +58,16 @@ _SQL = {
     "add_delivery": """INSERT INTO {p}_deliveries (id, delivery_key, created_at)
         VALUES (:delivery, :delivery_key, NOW()) ON CONFLICT DO NOTHING""",
     "add_try": """INSERT INTO {p}_tries
-            (delivery, task, token, max_tries, run, generation, target, began_at, updated_at)
-        VALUES (:base, :task, :token, :max_tries, :run, 0, :target, NOW(), NOW()) ON CONFLICT DO NOTHING""",
-    "read_try": """SELECT max_tries, run, generation, target, note FROM {p}_tries
+            (delivery, task, token, max_tries, clear_number, run_began, run, generation, target, began_at, updated_at)
+        VALUES (:base, :task, :token, :max_tries, :clear_number, :run_began, :run, 0, :target, NOW(), NOW())
+        ON CONFLICT DO NOTHING""",
+    "read_try": """SELECT max_tries, clear_number, run_began, run, generation, target, note FROM {p}_tries
         WHERE delivery = :base AND task = :task FOR UPDATE""",
-    "take_over": """UPDATE {p}_tries SET token = :token, max_tries = :max_tries, run = :run, generation = :generation,
-        target = :target, updated_at = NOW() WHERE delivery = :base AND task = :task""",
+    "find_sharing": """SELECT MIN(generation) FROM {p}_tries WHERE delivery = :base AND run = :run
+        AND generation > :after AND generation <= :clear_number""",
+    "take_over": """UPDATE {p}_tries SET token = :token, max_tries = :max_tries, clear_number = :clear_number,
+        run_began = :run_began, run = :run, generation = :generation, target = :target, updated_at = NOW()
+        WHERE delivery = :base AND task = :task""",
     "find_try": "SELECT generation FROM {p}_tries WHERE delivery = :base AND task = :task",
     "keep_note": """UPDATE {p}_tries SET note = :note, updated_at = NOW()
         WHERE delivery = :base AND task = :task AND token = :token""",

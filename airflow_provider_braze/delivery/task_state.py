@@ -23,7 +23,7 @@ from typing import Any
 
 from airflow_provider_braze.api.errors import BrazeConfigurationError
 from airflow_provider_braze.delivery.errors import BrazeAudienceError, BrazeLedgerError
-from airflow_provider_braze.delivery.ledger import Claim, Intent, Ledger, OpenLedger, Past, Settlement, TaskTry
+from airflow_provider_braze.delivery.ledger import Claim, Counts, Intent, Ledger, OpenLedger, Past, Settlement, TaskTry
 from airflow_provider_braze.delivery.outcome import Outcome
 from airflow_provider_braze.delivery.plan import Plan
 from airflow_provider_braze.delivery.report import MOST_IDS
@@ -69,9 +69,9 @@ def is_marked(store: Any) -> bool:
     return read(store, HEAD) is not None
 
 
-def mark(store: Any, max_tries: int) -> None:
+def mark(store: Any, counts: Counts) -> None:
     """Note that a try of this task came by, which has sent nothing yet."""
-    write(store, HEAD, {"began": None, "for": "", "generation": 0, "max_tries": max_tries})
+    write(store, HEAD, {"began": None, "for": "", "generation": 0, "counts": list(counts)})
 
 
 def write(store: Any, key: str, value: Any) -> None:
@@ -118,11 +118,12 @@ class _OpenTaskState(OpenLedger):
         head = read(self._store, HEAD)
         self._begun = head is not None
         self._head: dict[str, Any] = head or {"began": None, "for": plan.target, "generation": 0}
-        cleared = self._begun and self._head["max_tries"] != task.max_tries
-        self._head["max_tries"] = task.max_tries
+        known = Counts(*self._head.get("counts", task.counts))
+        cleared = task.counts.tell_clear(known)
+        self._head["counts"] = list(task.counts)
         if cleared and task.forget_on_clear:
-            self._head |= {"generation": task.max_tries, "for": plan.target, "began": None}
-        if cleared:
+            self._head |= {"generation": self._head["generation"] + 1, "for": plan.target, "began": None}
+        if self._begun and known != task.counts:
             write(self._store, HEAD, self._head)
         self._load()
         self.note = read(self._store, self._note_key()) if self._begun and task.lasting else None

@@ -174,18 +174,18 @@ class FirstResult(BrazeBaseOperator):
 
     def execute(self, context: Context) -> Any:
         """Make the result, or give the one that there is."""
+        from airflow_provider_braze.delivery.ledger import Counts
         from airflow_provider_braze.delivery.task_state import RESULT, read, write
         from airflow_provider_braze.hooks.errors import airflow_errors
 
-        store, max_tries = context.get("task_state_store"), getattr(context.get("ti"), "max_tries", 0)
+        store, counts = context.get("task_state_store"), guards.this_try(context).counts
         with airflow_errors(repeatable=True):
             kept = read(store, RESULT) if store is not None else None
-            # A clear changes Airflow's count, a retry does not.
-            if kept and (self.on_clear == "resume" or kept["max_tries"] == max_tries):
+            if kept and (self.on_clear == "resume" or not counts.tell_clear(Counts(*kept["counts"]))):
                 self.log.info("The result is the one of an earlier try, as the send after it goes on.")
                 return kept["result"]
         result = super().execute(context)
         if store is not None:
             with airflow_errors(repeatable=True):
-                write(store, RESULT, {"max_tries": max_tries, "result": result})
+                write(store, RESULT, {"counts": list(counts), "result": result})
         return result

@@ -118,6 +118,8 @@ def clear_and_run():
             clear_task_instances(query.all(), session)
             session.flush()
             [instance] = query.all()
+            # Airflow counts by the retries that the task has now.
+            instance.max_tries = instance.try_number + task.retries
             instance.dag_run.state, instance.dag_run.start_date = "running", timezone.utcnow()
             instance.try_number += 1
             instance.state = "scheduled"
@@ -159,6 +161,17 @@ def test_a_cleared_task_sends_what_is_left(run_dag, sending, clear_and_run, conn
 def test_a_cleared_task_may_send_to_everybody_again(run_dag, sending, clear_and_run, braze_emulator):
     dag = sending("cleared_again", recipients=PEOPLE, retries=0, on_clear="resend")
     run = run_dag(dag)
+    assert clear_and_run(run, dag.task_dict["send"]) == ("success" if HAS_STORE else "failed", 2)
+    assert list(braze_emulator.deliveries().values()) == [2 if HAS_STORE else 1] * 150
+
+
+def test_a_clear_is_seen_also_where_the_retries_were_lowered_by_as_many_as_there_were_tries(
+    run_dag, sending, clear_and_run, braze_emulator
+):
+    """Airflow's count of the tries that are allowed is the same before and after it."""
+    dag = sending("cleared_lowered", recipients=PEOPLE, retries=1, on_clear="resend")
+    run = run_dag(dag)
+    dag.task_dict["send"].retries = 0
     assert clear_and_run(run, dag.task_dict["send"]) == ("success" if HAS_STORE else "failed", 2)
     assert list(braze_emulator.deliveries().values()) == [2 if HAS_STORE else 1] * 150
 

@@ -523,6 +523,51 @@ def test_tasks_that_share_a_key_share_it_after_a_clear_of_their_run_and_no_other
                     settle(ledger, claimed)
 
 
+@either
+@pytest.mark.parametrize("joins", [True, False], ids=["before its last try", "after its last try"])
+def test_tasks_that_are_cleared_together_share_the_new_delivery_however_often_each_was_tried(joins):
+    """The clear of both is the second; a third one, of another task, comes before the second of them begins."""
+    task = {"delivery_key": "spring", "forget_on_clear": True, "run_began": 1000.5}
+    with open_ledger(task_id="one", max_tries=1, **task) as one:
+        settle(one, claim(one, ["ann", "ben"]))
+    with open_ledger(task_id="two", max_tries=1, **task) as two:
+        assert places(claim(two, ["ann", "cleo"])) == said(free=[1], accepted=1)
+    with open_ledger(task_id="one", max_tries=2, clear_number=2, **task) as one:
+        settle(one, claim(one, ["ann", "ben"]))
+    if not joins:
+        with open_ledger(task_id="two", max_tries=1, clear_number=2, **task) as two:
+            assert places(claim(two, ["ann", "cleo"])) == said(accepted=1, doubt=[1]), "a retry is no clear"
+    with open_ledger(task_id="two", max_tries=3, clear_number=3, **task) as two:
+        assert places(claim(two, ["ann", "cleo"])) == (said(free=[1], accepted=1) if joins else said(free=[0, 1]))
+
+
+@either
+def test_each_clear_begins_anew_though_airflows_count_comes_back():
+    for number, max_tries in enumerate((3, 5, 3, 5)):
+        with open_ledger(max_tries=max_tries, clear_number=number, forget_on_clear=True) as ledger:
+            answer = claim(ledger, ABC)
+            assert places(answer) == said(free=[0, 1, 2])
+            settle(ledger, answer)
+
+
+@either
+def test_a_clear_of_a_run_that_had_ended_is_seen_by_its_new_beginning():
+    task = {"max_tries": 1, "forget_on_clear": True}
+    with open_ledger(run_began=1000.5, **task) as first:
+        settle(first, claim(first, ABC))
+    with open_ledger(run_began=1000.5, clear_number=1, **task) as retry:
+        assert not retry.past.cleared
+        assert places(claim(retry, ABC)) == said(accepted=3)
+    with open_ledger(run_began=2000.5, clear_number=2, **task) as cleared:
+        assert cleared.past.cleared
+        answer = claim(cleared, ABC)
+        assert places(answer) == said(free=[0, 1, 2])
+        settle(cleared, answer)
+    with open_ledger(run_began=2000.5, clear_number=2, **task) as retry:
+        assert not retry.past.cleared
+        assert places(claim(retry, ABC)) == said(accepted=3)
+
+
 # Broadcasts, identities
 
 

@@ -491,11 +491,58 @@ def test_a_clear_with_resend_whose_first_try_dies_before_it_sends_is_not_forgott
         assert told(claim(ledger, requests[0])) == FREE
 
 
-def test_a_retry_of_a_task_with_resend_resumes():
+# What Airflow counts at another try than the one of these counts: it was cleared, or it is a retry.
+BEGUN = {"max_tries": 1, "clear_number": 1, "run_began": 1000.5}
+CLEARED = {
+    "which raises max_tries": {"max_tries": 2, "clear_number": 2},
+    "before Airflow 3.3, in a run that goes on": {"max_tries": 2},
+    "after the run had ended, with fewer retries": {"clear_number": 2, "run_began": 2000.5},
+}
+RETRIED = {
+    "which changes nothing": {},
+    "after a clear of another task": {"clear_number": 2},
+    "in a run that a person queued again": {"run_began": 2000.5},
+    "where nobody knows when the run began": {"clear_number": 2, "run_began": 0.0},
+}
+
+
+@pytest.mark.parametrize("counts", RETRIED.values(), ids=RETRIED)
+def test_a_retry_of_a_task_with_resend_resumes(counts):
     store = Store()
-    begun(store, max_tries=2, forget_on_clear=True)
-    with opened(store, max_tries=2, forget_on_clear=True) as (ledger, requests):
-        assert told(claim(ledger, requests[0])) == DONE
+    begun(store, **BEGUN, forget_on_clear=True)
+    for _ in range(2):
+        with opened(store, **BEGUN | counts, forget_on_clear=True) as (ledger, requests):
+            assert not ledger.past.cleared
+            assert told(claim(ledger, requests[0])) == DONE
+
+
+@pytest.mark.parametrize("counts", CLEARED.values(), ids=CLEARED)
+def test_a_clear_is_seen_once(counts):
+    store = Store()
+    begun(store, **BEGUN, forget_on_clear=True)
+    with opened(store, **BEGUN | counts, forget_on_clear=True) as (ledger, requests):
+        assert ledger.past.cleared
+        settle(ledger, claim(ledger, requests[0]))
+    with opened(store, **BEGUN | counts, forget_on_clear=True) as (ledger, _):
+        assert not ledger.past.cleared
+        assert ledger.past.accepted == 50
+
+
+def test_a_clear_of_another_task_is_not_taken_for_one_of_this_when_the_run_begins_again_later():
+    store = Store()
+    begun(store, **BEGUN)
+    with opened(store, **BEGUN | {"clear_number": 2}):
+        pass
+    with opened(store, **BEGUN | {"clear_number": 2, "run_began": 2000.5}) as (ledger, _):
+        assert not ledger.past.cleared
+
+
+def test_each_clear_begins_anew_though_airflows_count_comes_back():
+    store = Store()
+    begun(store, max_tries=3)
+    for number, max_tries in enumerate((5, 3, 5), 1):
+        with opened(store, max_tries=max_tries, clear_number=number, forget_on_clear=True) as (ledger, requests):
+            assert told(claim(ledger, requests[0])) == FREE
 
 
 def test_after_a_clear_with_resend_the_audience_and_the_campaign_may_change():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import airflow.sdk
@@ -41,9 +41,10 @@ class Store:
         self.kept[key] = json.dumps(value)
 
 
-def context(store, max_tries=0, try_number=1):
+def context(store, max_tries=0, try_number=1, clear_number=0, began=None):
     given = {
-        "ti": SimpleNamespace(max_tries=max_tries, try_number=try_number, map_index=-1, xcom_push=lambda **_: None)
+        "ti": SimpleNamespace(max_tries=max_tries, try_number=try_number, map_index=-1, xcom_push=lambda **_: None),
+        "dag_run": SimpleNamespace(clear_number=clear_number, start_date=began or datetime(2026, 11, 26, tzinfo=UTC)),
     }
     return given if store is None else {**given, "task_state_store": store}
 
@@ -65,6 +66,17 @@ def test_cleared_to_send_anew_it_makes_a_new_one_and_a_retry_of_that_keeps_it(br
     second = task.execute(context(store, max_tries=1, try_number=2))
     assert braze_emulator.summary()["requests"] == 2
     assert task.execute(context(store, max_tries=1, try_number=3)) == second
+    assert braze_emulator.summary()["requests"] == 2
+
+
+def test_a_clear_that_leaves_airflows_count_is_seen_by_the_runs_new_beginning(braze_emulator):
+    store = Store()
+    task = BrazeCreateSendIdOperator(task_id="before", campaign_id=WEEKLY, on_clear="resend")
+    first = task.execute(context(store, max_tries=1))
+    # Another task of the run was cleared: this is a retry.
+    assert task.execute(context(store, max_tries=1, try_number=2, clear_number=1)) == first
+    began = datetime(2026, 11, 27, tzinfo=UTC)
+    assert task.execute(context(store, max_tries=1, try_number=3, clear_number=2, began=began)) != first
     assert braze_emulator.summary()["requests"] == 2
 
 

@@ -1,0 +1,27 @@
+"""How a SqlLedger names deliveries, and people, of whom it keeps no more than a hash."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airflow_provider_braze.delivery.ledger import TaskTry
+
+
+def delivery_name(task: TaskTry, generation: int = 0) -> str:
+    """Name what is sent once; each clear that forgets begins a new generation of it."""
+    name = f"key:{task.delivery_key}" if task.delivery_key is not None else f"task:{task.name}"
+    # Tasks of one run that share a key and are cleared together go on sharing it.
+    whose = task.name if task.lasting else f"{task.dag_id}/{task.run_id}"
+    return f"{name} cleared:{whose}/{generation}" if generation else name
+
+
+def hash_of(identity: str) -> str:
+    """Hash who somebody is."""
+    return blake2b(identity.encode(errors="surrogatepass"), digest_size=16).hexdigest()
+
+
+def number_of(text: str) -> int:
+    """Hash a text to 63 bits, which fit a BIGINT."""
+    return int.from_bytes(blake2b(text.encode(errors="surrogatepass"), digest_size=8).digest(), "big") >> 1
