@@ -111,17 +111,17 @@ class Pacer:
                 pool.remaining = max(0, pool.remaining - 1)  # Perhaps drawn there too: rather one too few.
         if limit.remaining is None:
             return
-        after = limit.reset_after
-        after = after if after is not None and 0 <= after <= LONGEST_WINDOW else 0.0
+        after = limit.reset_after if 0 <= (limit.reset_after or 0.0) <= LONGEST_WINDOW else None
         known = self._pools.get(limit.limit)
-        if known and not known.over and abs(now + after - known.reset) <= SAME_RESET:
+        # One that tells no reset can only be of the window that is known.
+        if known and not known.over and (after is None or abs(now + after - known.reset) <= SAME_RESET):
             drawn = max(0, known.remaining - limit.remaining)
             known.remaining -= drawn
             # A quarter: one answer out of order says little, four in a row do.
             self._others += (max(0, drawn - 1) - self._others) / 4
-        elif not known or known.over or now + after > known.reset or after > SAME_RESET:
+        elif not known or known.over or after is None or now + after > known.reset or after > SAME_RESET:
             # All but late answers of the window before: the reset that they tell is past.
-            self._begin(limit.limit, limit.remaining, now, after)
+            self._begin(limit.limit, limit.remaining, now, after or 0.0)
 
     def hold(self, seconds: float) -> None:
         """Start nothing for so long: a 429 said so, and was noted. Afterwards one request goes first."""

@@ -659,3 +659,16 @@ def test_a_small_delivery_is_not_spread_over_the_window_of_a_small_pool():
             started += 1
             pacer.note(RateLimit(limit=100, remaining=remaining - started, reset_after=3000.0))
         assert started == at_once
+
+
+@pytest.mark.parametrize("reset_after", [None, -1.0, 1e9], ids=["none", "past", "far away"])
+def test_what_is_left_is_believed_without_a_reset(reset_after):
+    """A window that was told whole goes on: its later answers count, though they do not say until when."""
+    pacer = Pacer(reserve=0.0, lanes=1, clock=lambda: 0.0, chance=lambda: 0.0)
+    pacer.take()
+    pacer.note(RateLimit(100, 50, 1800.0))
+    for left in (10, 5, 7, 0):
+        pacer.take()
+        pacer.note(RateLimit(100, left, reset_after))
+    assert (pacer.remaining, pacer.reset_after) == (0, 1800.0)
+    assert pacer.take() == 1800.0
