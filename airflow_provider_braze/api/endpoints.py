@@ -30,7 +30,7 @@ class Endpoint:
     :param broadcast_quota: whether a call without individual recipients draws from the broadcast quotas instead.
     :param repeatable: whether the same call may be repeated blindly without messaging anybody twice.
     :param messages_nobody: whether no message can come of it, though the same call twice does it twice. A connection
-        with test recipients lets through what is this or repeatable, and looks at whom all else is to.
+        with test recipients lets this through, as it does reads and deletes, and looks at whom all else is to.
     :param batch_field: the field that holds many recipients, None where there is none.
     :param batch_limit: how many of them one call takes.
     :param recipient: type of one recipient.

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_braze.api.errors import mask
-from airflow_provider_braze.delivery.columns import ColumnReader
+from airflow_provider_braze.delivery.columns import ColumnReader, Columns
 from airflow_provider_braze.delivery.errors import BrazeAudienceError
 from airflow_provider_braze.delivery.partitions import check_count, placing
 
@@ -152,14 +152,14 @@ class SqlAudience(Audience):
     :param sql: the query, or the path of a ``.sql`` file. Where one person has several rows the first one counts, so
         order them. (templated)
     :param parameters: values for the query's placeholders, in the style of the database's driver. (templated)
-    :param columns: other names for columns, as ``{"customer_id": "external_user_id"}``.
+    :param columns: other names for columns, as ``{"customer_id": "external_user_id"}``; None leaves one out.
     :param fetch_size: rows to fetch at a time.
     """
 
     conn_id: str
     sql: str
     parameters: Mapping[str, Any] | Sequence[Any] | None = field(default=None, repr=False)
-    columns: Mapping[str, str] | None = None
+    columns: Columns | None = None
     fetch_size: int = 2000
 
     template_fields: ClassVar[Sequence[str]] = ("conn_id", "sql", "parameters")

@@ -140,4 +140,9 @@ def name_of(entry: Any) -> str:
         entry = next((entry[name] for name in IDENTIFIERS if entry.get(name) not in (None, "")), None)
         if isinstance(entry, Mapping):
             entry = entry.get("alias_name")
-    return identity_hash(str(entry)) if isinstance(entry, str | int) else ""
+    if not isinstance(entry, str | int):
+        return ""
+    try:
+        return identity_hash(str(entry))
+    except ValueError:  # A number that is too long to be written.
+        return ""

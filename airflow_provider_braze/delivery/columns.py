@@ -13,6 +13,9 @@ column                                    becomes
 ``context.NAME``, any other
 ========================================  =======================================================
 
+Spaces around ``external_user_id``, ``email`` and ``braze_id`` do not count. ``columns={"name": None}`` leaves a column
+out.
+
 A NULL is left out, never sent: a null attribute would be removed from the profile. So are the nulls inside of objects,
 at any depth, but not those in a list, where each has its place.
 
@@ -36,13 +39,14 @@ _SHORT = {name.rpartition(".")[2]: name for name in _FIELDS} | {name: name for n
 _GROUPS = ("attributes", "trigger_properties", "context")
 _OBJECTS = (*_GROUPS, "canvas_entry_properties", "user_alias")
 _MOST_PATHS = 10_000
+Columns = Mapping[str, str | None]
 
 
 class ColumnReader:
     """Makes recipients of rows with the same columns.
 
     :param names: column names as the source gives them; case does not matter for Braze's own fields.
-    :param columns: other names for some of them, as ``{column: field}``.
+    :param columns: other names for some of them, as ``{column: field}``; None leaves a column out.
     :param values_field: the field for the values of columns that name no other.
     :param objects: those of the columns whose values are objects; one named ``attributes`` holds attributes then.
     :param confidential: whether the names may be somebody's data, since a header line may be missing; no error then
@@ -53,19 +57,21 @@ class ColumnReader:
     def __init__(
         self,
         names: Sequence[str],
-        columns: Mapping[str, str] | None = None,
+        columns: Columns | None = None,
         values_field: str | None = None,
         *,
         objects: Collection[str] = (),
         confidential: bool = False,
     ) -> None:
-        listed = f"{len(names)} columns" if confidential else ", ".join(names) or "there are none"
-        renamed = _renamed(names, columns or {}, listed)
+        listed = (
+            (f"{len(names)} column" + "s" * (len(names) != 1)) if confidential else ", ".join(names) or "there are none"
+        )
+        renamed = _renamed(names, _checked(columns), listed)
         self._paths = [
             _path(new, values_field, is_object=name in objects) for name, new in zip(names, renamed, strict=True)
         ]
-        self._objects = [place for place, (_, name) in enumerate(self._paths) if not name]
-        paths = [".".join(filter(None, path)) for path in self._paths]
+        self._objects = [place for place, (group, name) in enumerate(self._paths) if group and not name]
+        paths = [".".join(filter(None, path)) for path in self._paths if any(path)]
         if not _PEOPLE & set(paths):
             raise BrazeAudienceError(
                 f"None of the columns ({listed}) names a recipient, nothing was sent. "
@@ -96,12 +102,12 @@ class ColumnReader:
 class ObjectReader:
     """Makes recipients of objects whose keys are columns, each with keys of its own; they may be nested besides.
 
-    :param columns: other names for some of the keys, as ``{key: field}``.
+    :param columns: other names for some of the keys, as ``{key: field}``; None leaves a key out.
     :param values_field: the field for the values of keys that name no other.
     """
 
-    def __init__(self, columns: Mapping[str, str] | None = None, values_field: str | None = None) -> None:
-        self._columns = {name.casefold(): field for name, field in (columns or {}).items()}
+    def __init__(self, columns: Columns | None = None, values_field: str | None = None) -> None:
+        self._columns = {name.casefold(): field for name, field in _checked(columns).items()}
         self._missing = {name.casefold(): name for name in columns or ()}
         self._values_field = values_field
         self._paths: dict[str, tuple[str, str]] = {}
@@ -117,7 +123,8 @@ class ObjectReader:
             if value is None:
                 continue
             if not name:
-                _merge(made, group, value)
+                if group:
+                    _merge(made, group, value)
                 continue
             plain = _plain(value) if group else _CONVERT.get(name, _plain)(value)
             if plain is None:
@@ -145,18 +152,31 @@ class ObjectReader:
         return path
 
 
-def _renamed(names: Sequence[str], columns: Mapping[str, str], listed: str) -> list[str]:
+def _checked(columns: Columns | None) -> Columns:
+    for name, field in (columns or {}).items():
+        if not isinstance(name, str) or not (field is None or (isinstance(field, str) and field.strip())):
+            raise BrazeAudienceError(
+                f"columns[{name!r}] must be the name of a field of the recipient, or None to leave the column out; it "
+                f"is {field!r}: nothing was sent."
+            )
+    return columns or {}
+
+
+def _renamed(names: Sequence[str], columns: Columns, listed: str) -> list[str | None]:
     wanted = {name.casefold(): field for name, field in columns.items()}
     missing = sorted(name for name in columns if name.casefold() not in {there.casefold() for there in names})
     if missing:
         raise BrazeAudienceError(
-            f"There is no column {', '.join(missing)}, nothing was sent. The audience has {listed}."
+            f"There is no column {', '.join(missing)}, nothing was sent. The audience has {listed}; columns= goes from "
+            "a column of the source to a field of the recipient."
         )
     return [wanted.get(name.casefold(), name) for name in names]
 
 
-def _path(name: str, values_field: str | None, *, is_object: bool = False) -> tuple[str, str]:
-    """Tell group and name of a field; an empty name stands for all fields of an object."""
+def _path(name: str | None, values_field: str | None, *, is_object: bool = False) -> tuple[str, str]:
+    """Tell group and name of a field; an empty name stands for all fields of an object, and no group for nothing."""
+    if name is None:
+        return "", ""
     field = _SHORT.get(name.casefold())
     if field:
         group, _, last = field.rpartition(".")
@@ -222,4 +242,13 @@ def _names(value: Any) -> Any:
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 
-_CONVERT: Mapping[str, Callable[[Any], Any]] = {"prioritization": _names, "send_to_existing_only": _flag}
+def _identifier(value: Any) -> Any:
+    """Columns of a fixed width, and cells of a file, come with spaces around."""
+    return value.strip() if isinstance(value, str) else _plain(value)
+
+
+_CONVERT: Mapping[str, Callable[[Any], Any]] = {
+    "prioritization": _names,
+    "send_to_existing_only": _flag,
+    **dict.fromkeys(("external_user_id", "email", "braze_id"), _identifier),
+}

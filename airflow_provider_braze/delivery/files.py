@@ -22,7 +22,7 @@ from urllib.parse import unquote
 
 from airflow_provider_braze.api.errors import mask
 from airflow_provider_braze.delivery.audience import Audience
-from airflow_provider_braze.delivery.columns import ColumnReader, ObjectReader
+from airflow_provider_braze.delivery.columns import ColumnReader, Columns, ObjectReader
 from airflow_provider_braze.delivery.errors import BrazeAudienceError
 
 _SUFFIXES: Mapping[str, str] = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
@@ -50,7 +50,8 @@ class FileAudience(Audience):
     :param path: a local path, or a URL such as ``s3://aws_default@bucket/people.parquet``, which Airflow's
         ``ObjectStoragePath`` reads; or such a path itself. (templated)
     :param format: ``csv``, ``jsonl`` or ``parquet``, where the path does not end in it.
-    :param columns: other names for columns, or for an object's outermost keys: ``{"customer_id": "external_user_id"}``.
+    :param columns: other names for columns, or for an object's outermost keys, as ``{"customer_id":
+        "external_user_id"}``; ``{"notes": None}`` leaves one out.
     :param conn_id: Airflow connection of the storage, where the URL names none.
     :param delimiter: what divides the cells of a CSV file.
     :param encoding: of a CSV or JSON Lines file.
@@ -58,7 +59,7 @@ class FileAudience(Audience):
 
     path: Any
     format: str | None = None
-    columns: Mapping[str, str] | None = None
+    columns: Columns | None = None
     conn_id: str | None = None
     delimiter: str = ","
     encoding: str = "utf-8"
@@ -144,15 +145,24 @@ class FileAudience(Audience):
                 f"Column {header.index('') + 1} of {self._shown} has no name in the header, nothing was sent."
             )
         # Without a header line the first one is somebody's.
-        reader = ColumnReader(header, self.columns, values_field, confidential=True)
+        reader = self._column_reader(header, values_field)
         for row in rows:
             if len(row) == len(header):
                 yield reader.recipient([cell or None for cell in row])
             elif row:
                 raise BrazeAudienceError(
                     f"Line {lines.number:,} of {self._shown} has {len(row)} cells and the header {len(header)}, "
-                    "nothing was sent."
+                    "nothing was sent. Which is which is not clear, so max_invalid leaves no such line out: correct "
+                    "the file, or say how it is divided by delimiter=."
                 )
+
+    def _column_reader(self, header: list[str], values_field: str | None) -> ColumnReader:
+        try:
+            return ColumnReader(header, self.columns, values_field, confidential=True)
+        except BrazeAudienceError as error:
+            if len(header) > 1:
+                raise
+            raise BrazeAudienceError(f"{error} Is delimiter={self.delimiter!r} right?") from None
 
     def _rows(self, lines: _Lines) -> Iterator[list[str]]:
         if len(self.delimiter) != 1:

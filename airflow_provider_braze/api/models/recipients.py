@@ -202,7 +202,7 @@ def _identifier_problem(recipient: RecipientFields) -> str:
     given = [name for name in IDENTIFIERS if recipient.get(name) is not None]
     if not given:
         return f"names nobody: give one of {', '.join(IDENTIFIERS)}"
-    return f"has {' and '.join(given)}: give exactly one identifier, so that it is clear who is meant"
+    return f"has {' and '.join(given)}: give exactly one identifier, and leave the others out"
 
 
 def _check_prioritization(recipient: RecipientFields) -> None:

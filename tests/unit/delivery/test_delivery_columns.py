@@ -227,3 +227,37 @@ def test_columns_that_cannot_be_meant_are_refused_before_any_row(names, columns,
 def test_a_row_that_braze_would_not_take_is_invalid_and_not_guessed_at(row):
     with pytest.raises(BrazeAudienceError, match="1 of 1 recipients cannot be sent"):
         Plan("campaigns_trigger_send", {"campaign_id": "c"}, ListAudience([made(**row)]))
+
+
+def test_a_column_is_left_out():
+    names = ["customer_id", "Email", "notes", "offer"]
+    columns = {"customer_id": "external_user_id", "email": None, "notes": None}
+    reader = ColumnReader(names, columns, "trigger_properties")
+    made = reader.recipient([7, "kim@example.com", "rude on the phone", "a cake"])
+    assert made == {"external_user_id": 7, "trigger_properties": {"offer": "a cake"}}
+    made = ObjectReader(columns, "trigger_properties").recipient(
+        {"customer_id": 7, "email": "kim@example.com", "notes": {"mood": 1}, "offer": "a cake"}
+    )
+    assert made == {"external_user_id": 7, "trigger_properties": {"offer": "a cake"}}
+
+
+@pytest.mark.parametrize("columns", [{"notes": 7}, {"notes": ""}, {7: "email"}, {"notes": ["email"]}])
+@pytest.mark.parametrize("make", [lambda columns: ColumnReader(["email"], columns), ObjectReader])
+def test_columns_that_name_no_field_are_refused(columns, make):
+    with pytest.raises(
+        BrazeAudienceError, match=r"columns\[.*\] must be the name of a field of the recipient, or None"
+    ):
+        make(columns)
+
+
+def test_a_column_that_is_not_there_says_which_way_columns_go():
+    with pytest.raises(
+        BrazeAudienceError, match="columns= goes from a column of the source to a field of the recipient"
+    ):
+        ColumnReader(["customer_id"], {"external_user_id": "customer_id"})
+
+
+@pytest.mark.parametrize("name", ["external_user_id", "email", "braze_id"])
+def test_spaces_around_an_identifier_do_not_count(name):
+    assert ColumnReader([name]).recipient([" k 7\t "]) == {name: "k 7"}
+    assert ObjectReader().recipient({name: " k 7 "}) == {name: "k 7"}

@@ -298,7 +298,7 @@ def test_parquet_of_no_rows_still_has_its_columns_judged(file, refused):
 WRONG_COLUMNS = {
     "csv": ("p.csv", "name,city\nKim,Rome\n", {}, ["2 columns", "external_user_id"]),
     "csv without a header": ("p.csv", f"{SECRET},secret\nb@c.d,x\n", {}, ["2 columns", "external_user_id"]),
-    "csv of other cells": ("p.csv", "external_user_id;secret\na;b\n", {}, ["1 columns"]),
+    "csv of other cells": ("p.csv", "external_user_id;secret\na;b\n", {}, ["1 column"]),
     "csv renamed": ("p.csv", f"{SECRET},b\n", {"columns": {"id": "email"}}, ["There is no column id", "2 columns"]),
     "csv, a name twice": ("p.csv", "email,EMAIL\na,b\n", {}, ["email"]),
     "csv, no name": ("p.csv", ",external_user_id\n0,a\n", {}, ["Column 1", "has no name"]),
@@ -550,3 +550,23 @@ def test_the_path_is_a_template(file, tmp_path):
         )
     operator.render_template_fields({"ds": "2026-11-22"})
     assert list(operator.recipients.recipients()) == [{"external_user_id": "a"}]
+
+
+def test_a_file_that_is_divided_otherwise_says_so(refused):
+    text = "external_user_id;offer\nsecret-1;a cake\n"
+    assert refused("people.csv", text).endswith("Is delimiter=',' right?")
+    wanted = {"columns": {"id": "external_user_id"}}
+    assert refused("people.csv", text, "There is no column id", "has 1 column;", **wanted).endswith(
+        "Is delimiter=',' right?"
+    )
+    assert "delimiter" not in refused("people.csv", "name,offer\nsecret-1,a cake\n")
+
+
+def test_a_line_of_another_length_says_that_it_is_not_left_out(refused):
+    refused("people.csv", "external_user_id,offer\nsecret-1,a,cake\n", "Line 2 ", "max_invalid leaves no such line out")
+
+
+def test_a_column_of_a_file_is_left_out(file):
+    path = file("people.csv", "customer_id,email,offer\n 7 ,kim@example.com,a cake\n")
+    columns = {"customer_id": "external_user_id", "email": None}
+    assert read(path, columns=columns) == [{"external_user_id": "7", "trigger_properties": {"offer": "a cake"}}]
