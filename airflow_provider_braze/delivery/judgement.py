@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from airflow_provider_braze.delivery.report import Report
     from airflow_provider_braze.delivery.sender import Stop
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(slots=True)
 class Course:
@@ -31,7 +34,9 @@ class Course:
     :param in_doubt: requests whose outcome stays unknown.
     :param complaints: errors that are no doubt.
     :param refused_requests: whole requests that Braze refused, which may be sent again once the cause is mended.
-    :param cause: the first of them.
+    :param cause: the first error that a request ended with, doubts aside.
+    :param goes_on: whether an earlier try of the task began it.
+    :param deferred: whether it ended in a pause, to go on later.
     """
 
     remembered: bool
@@ -42,6 +47,8 @@ class Course:
     complaints: int = 0
     refused_requests: int = 0
     cause: BrazeError | None = None
+    goes_on: bool = False
+    deferred: bool = False
 
 
 def judge(plan: Plan, course: Course, policy: Policy, halt: Stop) -> dict[str, Any]:
@@ -51,10 +58,13 @@ def judge(plan: Plan, course: Course, policy: Policy, halt: Stop) -> dict[str, A
     :raises DeliveryPausedError: it is to go on later.
     """
     report = plan.report
-    refused = report.failed or course.complaints
-    if not refused and halt.resume_after is not None and (policy.on_unknown != "fail" or not course.in_doubt):
+    # Recipients whom Braze refused by name fail the last try: the ledger counts them, and the others need not wait.
+    if halt.resume_after is not None and course.cause is None and (policy.on_unknown != "fail" or not course.in_doubt):
+        course.deferred = True
+        for text in report.errors:
+            log.warning("%s", text)
         raise DeliveryPausedError(f"{halt.reason}.", report.as_dict(), halt.resume_after)
-    trouble = refused or (course.in_doubt and policy.on_unknown != "skip")
+    trouble = report.failed or course.complaints or (course.in_doubt and policy.on_unknown != "skip")
     if not trouble and (course.paused or _through(plan, course)):
         return report.as_dict()
     if not course.somebody:
