@@ -21,24 +21,24 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from airflow_provider_braze.api.client import AsyncBrazeClient
-from airflow_provider_braze.api.errors import BrazeError, BrazePausedError, identity_hash
-from airflow_provider_braze.delivery.anonymous import names_of, refusals, without_names
+from airflow_provider_braze.delivery.anonymous import refusals
 from airflow_provider_braze.delivery.bodies import keep_people
 from airflow_provider_braze.delivery.errors import BrazeLedgerError
 from airflow_provider_braze.delivery.journal import Journal
 from airflow_provider_braze.delivery.judgement import Course, judge
-from airflow_provider_braze.delivery.ledger import Claim, Intent, OpenLedger, Settlement
+from airflow_provider_braze.delivery.ledger import Intent, OpenLedger, Settlement
 from airflow_provider_braze.delivery.outcome import Outcome
 from airflow_provider_braze.delivery.pacing import Pacer
 from airflow_provider_braze.delivery.plan import Plan
 from airflow_provider_braze.delivery.policy import Policy
 from airflow_provider_braze.delivery.reconcile import Reconciler
 from airflow_provider_braze.delivery.request import PlannedRequest
-from airflow_provider_braze.delivery.sender import NOT_BEGUN, Sender, Sent, Stop, intent_seconds
-from airflow_provider_braze.delivery.turns import Turns
+from airflow_provider_braze.delivery.sender import NOT_BEGUN, Patience, Sender, Sent, Stop, intent_seconds
+from airflow_provider_braze.delivery.tally import Tally
+from airflow_provider_braze.delivery.turns import Ahead, Ready, Turns
 
 # While one write is on its way to the ledger the lanes live on what is claimed ahead; killed, all of it is in doubt.
 AHEAD_PER_LANE = 1.0
@@ -46,26 +46,17 @@ HELD_SECONDS = 1.0
 MOST_ROUNDS = 3
 # Below that many lost answers in a row it may have been bad luck.
 LEAST_DOUBTS = 4
-MOST_DOUBTS_NAMED = 100
 EARLIER_DOUBT = "an earlier try began to send, and ended before Braze's answer was known"
 log = logging.getLogger(__name__)
 
 Progress = Callable[["Delivery"], None]
 
 
-class Ready(NamedTuple):
-    """A request whose intent is durable; ``took_doubt`` where some of its recipients were in doubt before."""
-
-    request: PlannedRequest
-    ticket: Any
-    took_doubt: bool
-
-
 class Doubt(NamedTuple):
     """Recipients who may or may not have been messaged.
 
     :param since: when the first request to them may have left, in epoch seconds.
-    :param left_at: when the latest one left at the latest.
+    :param left_at: by when the latest one had left, perhaps in the future: its worker may live.
     """
 
     request: PlannedRequest
@@ -117,9 +108,10 @@ class Delivery:
         self.pacer.need = len(plan)
         self.halt = Stop(self.policy.longest_wait if ledger else None)
         self.course = Course(remembered=ledger is not None)
-        self.answer: dict[str, Any] = {}
+        self._tally = Tally(plan, self.policy, self.course, self.halt)
         self._client = client
         self._journal = Journal(ledger)
+        self._ahead = Ahead()
         self._progress = progress
         self._sender = Sender(
             client,
@@ -132,7 +124,11 @@ class Delivery:
         )
         self._held: list[PlannedRequest] = []
         self._doubts: list[Doubt] = []
-        self._doubts_in_a_row = 0
+
+    @property
+    def answer(self) -> dict[str, Any]:
+        """What Braze said to the last request that it took on."""
+        return self._tally.answer
 
     def stop(self, reason: str) -> None:
         """Begin no further request; those under way are finished."""
@@ -151,8 +147,7 @@ class Delivery:
                     await stack.enter_async_context(self._client)
                     await stack.enter_async_context(self._journal)
                     await self._send_all(iter(self.plan))
-                    await self._send_held()
-                    await self._reconcile()
+                    await self._send_rest()
         finally:
             report = self.report
             settled = report.accepted + report.failed + report.unknown
@@ -165,7 +160,7 @@ class Delivery:
         if self.ledger is None:
             return False
         past, report = self.ledger.past, self.report
-        report.began = past.began
+        report.began, self.course.goes_on = past.began, past.began is not None
         report.schedule_ids += past.schedule_ids
         report.add_dispatch_ids(past.dispatch_ids)
         if not past.doubtful_requests or self.policy.on_unknown != "fail":
@@ -181,135 +176,97 @@ class Delivery:
     async def _send_all(self, requests: Iterator[PlannedRequest]) -> None:
         lanes = min(self._client.lanes, len(self.plan))
         turns = Turns(lanes + max(1, int(lanes * AHEAD_PER_LANE)))
-        queue: asyncio.Queue[Ready | None] = asyncio.Queue()
         async with asyncio.TaskGroup() as group:
             for _ in range(lanes):
-                group.create_task(self._lane(queue, turns))
+                group.create_task(self._lane(turns))
             async with asyncio.TaskGroup() as claims:
                 for request in requests:
                     await turns.take()
                     if self.halt:
                         break
-                    claim = self._claim_into(queue, turns, request)
+                    claim = self._claim_ahead(turns, request)
                     if self.ledger is None:
                         await claim
                     else:
                         claims.create_task(claim)
-            for _ in range(lanes):
-                queue.put_nowait(None)
+            self._ahead.close(lanes)
 
-    async def _claim_into(self, queue: asyncio.Queue[Ready | None], turns: Turns, request: PlannedRequest) -> None:
+    async def _claim_ahead(self, turns: Turns, request: PlannedRequest) -> None:
         if ready := await self._claim(request):
-            queue.put_nowait(ready)
+            self._ahead.put(ready)
         else:
             turns.skip()
 
-    async def _lane(self, queue: asyncio.Queue[Ready | None], turns: Turns) -> None:
-        while ready := await queue.get():
+    async def _lane(self, turns: Turns) -> None:
+        while True:
+            # Before a request is picked up: those that wait ahead can be let go.
             is_first = await turns.first()
-            await self._send(ready)
-            turns.end()
+            ready = await self._ahead.get()
+            if ready:
+                await self._send(ready)
+                turns.end()
             if is_first:
                 turns.first_done()
+            if not ready:
+                break
 
     async def _claim(self, request: PlannedRequest, *, take_doubt: bool = False) -> Ready | None:
         """Have the intent written; give what is to be sent of a request, None for nothing."""
         take_doubt |= self.policy.on_unknown == "resend"
+        # Others count from when the intent was written, which is after this.
+        until = math.inf if self.ledger is None else time.monotonic() + intent_seconds(self._client.timeout)
         try:
             claim = await self._journal.intend(Intent(request, take_doubt))
         except BrazeLedgerError as error:
             self.halt.now(str(error))
             return None
-        self._count_past(request, claim)
+        self._tally.add_past(request, claim)
         if claim.held:
             self._held.append(self._part(request, claim.held))
         if claim.doubt:
-            left_at = min(time.time(), claim.left_by)
-            self._doubt(Doubt(self._part(request, claim.doubt), claim.since, left_at, EARLIER_DOUBT))
-        return Ready(self._part(request, claim.free), claim.ticket, claim.took_doubt) if claim.free else None
-
-    def _count_past(self, request: PlannedRequest, claim: Claim) -> None:
-        before = min(claim.accepted, request.recipients)
-        self.report.accepted += before
-        self.report.accepted_before += before
-        self.report.failed += min(claim.refused, request.recipients)
-        if claim.accepted or claim.refused:
-            self.course.somebody = True
-            self.course.broadcast_done |= not request.recipients
+            self._doubt(Doubt(self._part(request, claim.doubt), claim.since, claim.left_by, EARLIER_DOUBT))
+        return Ready(self._part(request, claim.free), claim.ticket, claim.took_doubt, until) if claim.free else None
 
     def _part(self, request: PlannedRequest, places: Sequence[int]) -> PlannedRequest:
         return keep_people(self.plan.endpoint, request, places)
 
     async def _send(self, ready: Ready) -> None:
-        request = ready.request
-        sent = await self._sender.send(request.body, until=self._open_until())
-        while sent is NOT_BEGUN and not self.halt:
-            # An intent that stays open for long looks like that of a dead worker: another one may act on it.
-            self._settle(ready, sent)
-            again = await self._claim(request)
+        patience = Patience()
+        while True:
+            sent = await self._sender.send(ready.request.body, until=ready.until, patience=patience)
+            if sent is not NOT_BEGUN or self.halt:
+                break
+            if ready.ticket is not None:
+                # Whatever kept this one keeps those behind it, too.
+                for other in self._ahead.let_go():
+                    self._settle(other, NOT_BEGUN)
+            again = await self._renew(ready)
             if again is None:
                 return
-            ready, request = again, again.request
-            sent = await self._sender.send(request.body, until=self._open_until())
+            ready = again
+        request = ready.request
         self._count(request, sent, ready.took_doubt)
         self._settle(ready, sent)
         if sent.outcome is Outcome.UNKNOWN:
-            self._doubts_in_a_row += 1
-            self._doubt(Doubt(request, sent.left_at, sent.left_at, self._text(request, sent)))
+            self._tally.lost_in_a_row += 1
+            self._doubt(Doubt(request, sent.left_at, sent.left_at, self._tally.text(request, sent)))
         elif sent.outcome is not Outcome.ACCEPTED and ready.took_doubt:
-            self._leave_in_doubt(request, EARLIER_DOUBT)
+            self._tally.leave_in_doubt(request, EARLIER_DOUBT)
 
-    def _open_until(self) -> float:
-        return math.inf if self.ledger is None else time.monotonic() + intent_seconds(self._client.timeout)
+    async def _renew(self, ready: Ready, *, take_doubt: bool = False) -> Ready | None:
+        """Claim anew: an intent that stays open for long looks like that of a dead worker, and others act on it."""
+        self._settle(ready, NOT_BEGUN)
+        return await self._claim(ready.request, take_doubt=take_doubt)
 
     def _settle(self, ready: Ready, sent: Sent) -> None:
         refused, _ = refusals(self.plan.endpoint, ready.request.body, sent.body)
         ids = {name: str(sent.body[name]) for name in ("schedule_id", "dispatch_id") if sent.body.get(name)}
         self._journal.settle(Settlement(ready.ticket, sent.outcome, refused, **ids))
 
-    def _count(self, request: PlannedRequest, sent: Sent, took_doubt: bool = False) -> None:
-        """Bring an outcome into the report; those in doubt are counted where it is decided what becomes of them."""
-        report, people = self.report, request.recipients
-        self.course.somebody |= sent.outcome in (Outcome.ACCEPTED, Outcome.UNKNOWN)
-        if sent.outcome not in (Outcome.NOT_SENT, Outcome.REFUSED):
-            report.add_request(sent.left_at)
-        if isinstance(sent.error, BrazePausedError) and self.policy.allow_paused:
-            report.notices.append(sent.error.message)
-            self.course.paused |= not self.halt
-            self.halt.now(sent.error.message)
-        elif sent.error is not None:
-            self._count_error(request, sent, took_doubt)
-        if sent.outcome is Outcome.ACCEPTED:
-            refused, texts = refusals(self.plan.endpoint, request.body, sent.body)
-            report.failed += refused
-            report.accepted += people - refused
-            report.add_dispatch(sent.body)
-            for text in texts:
-                self._complain(text)
-            self.course.broadcast_done |= not people
-            self.answer = sent.body
-            self._doubts_in_a_row = 0
+    def _count(self, request: PlannedRequest, sent: Sent, took_doubt: bool) -> None:
+        self._tally.add(request, sent, took_doubt=took_doubt)
         if self._progress:
             self._progress(self)
-
-    def _count_error(self, request: PlannedRequest, sent: Sent, took_doubt: bool) -> None:
-        text = self._text(request, sent)
-        if sent.outcome is Outcome.UNKNOWN:
-            log.warning("Request %s: %s", f"{request.place + 1:,}", text)
-            return
-        self.course.cause = self.course.cause or sent.error
-        if sent.outcome is Outcome.FAILED and not took_doubt:
-            self.report.failed += request.recipients
-            self.course.refused_requests += 1
-        self._complain(text)
-        self.halt.now(text)
-
-    def _text(self, request: PlannedRequest, sent: Sent) -> str:
-        return without_names(cast("BrazeError", sent.error), self.plan.endpoint, request.body)
-
-    def _complain(self, text: str) -> None:
-        self.course.complaints += 1
-        self.report.add_error(text)
 
     def _doubt(self, doubt: Doubt) -> None:
         """Decide what becomes of recipients who may or may not have been messaged."""
@@ -317,19 +274,24 @@ class Delivery:
         if self.policy.on_unknown == "reconcile":
             self._doubts.append(doubt)
         else:
-            self._leave_in_doubt(doubt.request, doubt.reason)
+            self._tally.leave_in_doubt(doubt.request, doubt.reason)
         if self.policy.on_unknown in ("fail", "resend"):
             self.halt.now(doubt.reason)
-        elif self._doubts_in_a_row >= max(LEAST_DOUBTS, self._client.lanes):
-            self.halt.now(f"{self._doubts_in_a_row} answers in a row were lost, the last one: {doubt.reason}")
+        elif (lost := self._tally.lost_in_a_row) >= max(LEAST_DOUBTS, self._client.lanes):
+            self.halt.now(f"{lost} answers in a row were lost, the last one: {doubt.reason}")
 
-    def _leave_in_doubt(self, request: PlannedRequest, reason: str) -> None:
-        self.report.unknown += request.recipients
-        self.report.add_error(reason)
-        self.course.in_doubt += 1
-        if self.course.in_doubt <= MOST_DOUBTS_NAMED:
-            hashes = ", ".join(map(identity_hash, names_of(self.plan.endpoint, request.body)))
-            log.warning("Request %s is in doubt, it went to: %s", f"{request.place + 1:,}", hashes or "a broadcast")
+    async def _send_rest(self) -> None:
+        """Go through those whom others held and those in doubt, until it is known what became of everybody."""
+        reconciler = Reconciler(self._client, self.plan, self.halt, self.policy.settling_time)
+        await self._send_held()
+        for _ in range(MOST_ROUNDS):
+            doubts, self._doubts = self._doubts, []
+            for doubt in doubts:
+                await self._resolve(reconciler, doubt)
+            # Others may have taken over some of them meanwhile, and leave some in doubt again.
+            await self._send_held()
+        for doubt in self._doubts:
+            self._tally.leave_in_doubt(doubt.request, doubt.reason)
 
     async def _send_held(self) -> None:
         """Look again at those whom another worker had under way, until it is known what became of them."""
@@ -340,27 +302,19 @@ class Delivery:
                 if ready := await self._claim(request):
                     await self._send(ready)
 
-    async def _reconcile(self) -> None:
+    async def _resolve(self, reconciler: Reconciler, known: Doubt) -> None:
         """Ask Braze about those in doubt, and send to those who did not get it."""
-        reconciler = Reconciler(self._client, self.plan, self.halt, self.policy.settling_time)
-        for _ in range(MOST_ROUNDS):
-            doubts, self._doubts = self._doubts, []
-            for doubt in doubts:
-                await self._resolve(reconciler, doubt)
-        for doubt in self._doubts:
-            self._leave_in_doubt(doubt.request, doubt.reason)
-
-    async def _resolve(self, reconciler: Reconciler, doubt: Doubt) -> None:
-        ready = None if self.halt else await self._claim(doubt.request, take_doubt=True)
+        doubt = await self._look_again(known)
+        if doubt is None:
+            return
+        ready = await self._take_over(reconciler, doubt)
         if ready is None:
-            if self.halt:
-                self._leave_in_doubt(doubt.request, doubt.reason)
             return
         request = ready.request
-        got = await reconciler.received(request, doubt.since, doubt.left_at)
+        got = await reconciler.received(request, doubt.since, ready.until)
         if got is None:
             self._settle(ready, NOT_BEGUN)
-            self._leave_in_doubt(request, doubt.reason)
+            self._doubts.append(doubt._replace(request=request))
             return
         missing = [place for place in range(request.people) if place not in got]
         if not missing:
@@ -368,14 +322,40 @@ class Delivery:
             self._settle(ready, Sent(Outcome.ACCEPTED, {}, None))
             return
         rest = self._part(request, missing)
-        sent = await self._sender.send(rest.body, until=self._open_until())
+        sent = await self._sender.send(rest.body, until=ready.until)
         self._count(rest, sent, took_doubt=True)
         self._settle(ready, sent)
         if sent.outcome is Outcome.UNKNOWN or (sent is NOT_BEGUN and not self.halt):
-            left_at = sent.left_at or doubt.left_at
-            reason = self._text(rest, sent) if sent.error else doubt.reason
-            self._doubts.append(Doubt(request, doubt.since, left_at, reason))
+            reason = self._tally.text(rest, sent) if sent.error else doubt.reason
+            self._doubts.append(Doubt(request, doubt.since, sent.left_at or doubt.left_at, reason))
             return
         self.report.accepted += len(got)
         if sent.outcome is not Outcome.ACCEPTED:
-            self._leave_in_doubt(rest, doubt.reason)
+            self._tally.leave_in_doubt(rest, doubt.reason)
+
+    async def _look_again(self, known: Doubt) -> Doubt | None:
+        """Give what is still in doubt: another worker may have sent meanwhile, perhaps in vain."""
+        if self.halt or self.ledger is None:
+            return known
+        before = len(self._doubts)
+        ready = await self._claim(known.request)
+        still = self._doubts.pop()._replace(reason=known.reason) if len(self._doubts) > before else None
+        if ready:
+            await self._send(ready)
+        return known if self._journal.error else still
+
+    async def _take_over(self, reconciler: Reconciler, doubt: Doubt) -> Ready | None:
+        """Claim those in doubt, and wait with them until Braze may be asked; None where there is nothing to ask."""
+        wait = reconciler.wait(doubt.left_at)
+        if self.halt or self.halt.too_long(wait, "Braze needs time before it can be asked who got it"):
+            self._doubts.append(doubt)
+            return None
+        ready = await self._claim(doubt.request, take_doubt=True)
+        if ready and wait > 0:
+            log.info("Waiting %.0f s before Braze is asked who of request %d got it.", wait, doubt.request.place + 1)
+        while ready and not self.halt and (wait := reconciler.wait(doubt.left_at)) > 0:
+            await self.halt.sleep(min(wait, ready.until - time.monotonic()))
+            ready = await self._renew(ready, take_doubt=True)
+        if ready is None and self._journal.error:
+            self._doubts.append(doubt)
+        return ready

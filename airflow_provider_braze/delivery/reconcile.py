@@ -14,12 +14,13 @@ from typing import Any
 
 from airflow_provider_braze.api.client import AsyncBrazeClient, encode, find_endpoint, validate
 from airflow_provider_braze.api.endpoints import Endpoint
+from airflow_provider_braze.delivery.anonymous import without_names
 from airflow_provider_braze.delivery.bodies import people_of
 from airflow_provider_braze.delivery.outcome import Outcome
 from airflow_provider_braze.delivery.pacing import Pacer
 from airflow_provider_braze.delivery.plan import Plan
 from airflow_provider_braze.delivery.request import PlannedRequest
-from airflow_provider_braze.delivery.sender import Sender, Stop
+from airflow_provider_braze.delivery.sender import NOT_BEGUN, Sender, Stop
 from airflow_provider_braze.delivery.traces import TRACES, has_received, is_user, questions_about
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ class Reconciler:
     """Asks for the recipients of one plan.
 
     :param stop: ends the waiting.
-    :param settling_time: seconds after the intent before which Braze is not asked.
+    :param settling_time: seconds after a request left at the latest, before which Braze is not asked about it.
     """
 
     def __init__(self, client: AsyncBrazeClient, plan: Plan, stop: Stop, settling_time: float) -> None:
@@ -38,24 +39,25 @@ class Reconciler:
         export = find_endpoint("users_export_ids")
         self._sender = Sender(client, export, Pacer(reserve=0.0), stop, repeat_unknown=True)
 
-    async def received(self, request: PlannedRequest, since: float, left_at: float) -> set[int] | None:
+    def wait(self, left_at: float) -> float:
+        """Say how many seconds are left until Braze may be asked.
+
+        :param left_at: by when the latest request had left, in epoch seconds, perhaps in the future.
+        """
+        return left_at + self._settling_time - time.time()
+
+    async def received(self, request: PlannedRequest, since: float, until: float) -> set[int] | None:
         """Find out who got a request's message.
 
         :param since: when the first request may have left, in epoch seconds.
-        :param left_at: when the latest one left at the latest.
+        :param until: instant of ``time.monotonic`` after which nothing more is asked.
         :return: places of the recipients who got it; None where it cannot be told now.
         """
-        wait = left_at + self._settling_time - time.time()
-        if wait > 0:
-            if self._stop.too_long(wait, "Braze needs time before it can be asked who got it"):
-                return None
-            log.info("Waiting %.0f s before Braze is asked who of request %d got it.", wait, request.place + 1)
-            await self._stop.sleep(wait)
         body = json.loads(request.body)
         trace, program = next((trace, body[trace.kind]) for trace in TRACES.values() if body.get(trace.kind))
         got: set[int] = set()
         for places, question in questions_about(people_of(self._plan.endpoint, request.body), trace):
-            users = await self._ask(question)
+            users = await self._ask(request, question, until)
             if users is None:
                 return None
             try:
@@ -67,9 +69,11 @@ class Reconciler:
         log.info("Request %d: %d of %d recipients got it.", request.place + 1, len(got), request.recipients)
         return got
 
-    async def _ask(self, question: dict[str, Any]) -> list[dict[str, Any]] | None:
+    async def _ask(
+        self, request: PlannedRequest, question: dict[str, Any], until: float
+    ) -> list[dict[str, Any]] | None:
         export: Endpoint = self._sender.endpoint
-        sent = await self._sender.send(encode(export, validate(export, question)))
+        sent = await self._sender.send(encode(export, validate(export, question)), until=until)
         users = sent.body.get("users")
         if (
             sent.outcome is Outcome.ACCEPTED
@@ -77,5 +81,11 @@ class Reconciler:
             and all(isinstance(user, dict) for user in users)
         ):
             return users
-        self._stop.now(f"Braze could not be asked who got it: {sent.error or 'its answer cannot be read'}")
+        if sent is not NOT_BEGUN:
+            reason = (
+                without_names(sent.error, self._plan.endpoint, request.body)
+                if sent.error
+                else "its answer cannot be read"
+            )
+            self._stop.now(f"Braze could not be asked who got it: {reason}")
         return None

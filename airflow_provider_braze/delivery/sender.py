@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import math
 import random
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from airflow_provider_braze.api.client import AsyncBrazeClient
 from airflow_provider_braze.api.endpoints import Endpoint
 from airflow_provider_braze.api.errors import BrazeBadRequestError, BrazeError, BrazePausedError, BrazeRateLimitError
 from airflow_provider_braze.api.quota import RateLimit, read_rate_limit
+from airflow_provider_braze.delivery.anonymous import without_names
 from airflow_provider_braze.delivery.outcome import Outcome, outcome_of
 from airflow_provider_braze.delivery.pacing import Pacer
 
@@ -78,6 +78,20 @@ class Sent(NamedTuple):
 NOT_BEGUN = Sent(Outcome.NOT_SENT, {}, None)
 
 
+@dataclass(slots=True)
+class Patience:
+    """What a request may still cost; kept where it goes on under another intent.
+
+    :param attempts: made so far.
+    :param trouble: those of them that did not end with a 429.
+    :param limit: instant of ``time.monotonic`` after which no 429 is waited for.
+    """
+
+    attempts: int = 0
+    trouble: int = 0
+    limit: float = field(default_factory=lambda: time.monotonic() + LONGEST_QUOTA_WAIT)
+
+
 def intent_seconds(timeout: float) -> float:
     """Say how long attempts to send what an intent is for may begin; then it is taken back and written anew.
 
@@ -105,36 +119,39 @@ class Sender:
     trust_server_errors: bool = True
     repeat_is_refused: bool = False
 
-    async def send(self, content: bytes, *, until: float = math.inf) -> Sent:
+    async def send(self, content: bytes, *, until: float = math.inf, patience: Patience | None = None) -> Sent:
         """Try until the outcome is known; what was not sent is tried again, unless all is stopped meanwhile.
 
         :param until: instant of ``time.monotonic``, after which no attempt is begun.
+        :param patience: of the calls before for the same request.
         """
         wrapped = self.client.wrap(self.endpoint, content)
+        patience = patience or Patience()
         sent = NOT_BEGUN
         doubt: Sent | None = None
-        trouble, limit = 0, time.monotonic() + LONGEST_QUOTA_WAIT
-        for attempt in itertools.count(1):
+        while True:
             if not await self._quota(until):
                 # What the attempts before said is over: nothing was sent, and it is not for them that it stops.
                 sent = NOT_BEGUN
                 break
-            sent = await self._exchange(wrapped)
+            patience.attempts += 1
+            sent = await self._exchange(wrapped, content)
             if sent.outcome is Outcome.ACCEPTED:
                 return sent
             if sent.outcome is Outcome.UNKNOWN:
                 doubt = sent
-            trouble += not isinstance(sent.error, BrazeRateLimitError)
-            if not self._again(sent.outcome) or trouble >= MOST_TRIES or time.monotonic() > limit:
+            patience.trouble += not isinstance(sent.error, BrazeRateLimitError)
+            spent = patience.trouble >= MOST_TRIES or time.monotonic() > patience.limit
+            if spent or sent.error is None or not self._again(sent.outcome):
                 break
-            await self._back_off(sent.error, attempt)
+            await self._back_off(sent.error, content, patience.attempts, until)
         # What was once in doubt stays so, whatever the repeats said.
         return doubt or sent
 
     def _again(self, outcome: Outcome) -> bool:
         return outcome is Outcome.NOT_SENT or (outcome is Outcome.UNKNOWN and self.repeat_unknown)
 
-    async def _exchange(self, wrapped: Any) -> Sent:
+    async def _exchange(self, wrapped: Any, content: bytes) -> Sent:
         answered, left_at = False, time.time()
         try:
             answer = await self.client.exchange(wrapped)
@@ -145,7 +162,8 @@ class Sender:
             if not answered:
                 self.pacer.note(RateLimit())
             if self.repeat_is_refused and isinstance(error, BrazeBadRequestError) and _ALREADY(error.message):
-                log.info("Braze has this one already, nothing was sent again: %s", error.message)
+                text = without_names(error, self.endpoint, content)
+                log.info("Braze has this one already, nothing was sent again: %s", text)
                 return Sent(Outcome.ACCEPTED, {"status": "already sent"}, None, left_at)
             outcome = outcome_of(error, trust_server_errors=self.trust_server_errors)
             if isinstance(error, BrazePausedError) and error.body.get("schedule_id"):
@@ -169,9 +187,9 @@ class Sender:
             await self.stop.sleep(seconds)
         return False
 
-    async def _back_off(self, error: BrazeError | None, attempt: int) -> None:
+    async def _back_off(self, error: BrazeError, content: bytes, attempt: int, until: float) -> None:
         """Wait as long as Braze asks; a 429 holds all lanes back, since they draw on one quota."""
-        seconds = min(LONGEST_BACKOFF, 2.0**attempt / 4) * random.uniform(1.0, 1.5)  # noqa: S311
+        seconds = min(LONGEST_BACKOFF, 2.0 ** min(attempt, 10) / 4) * random.uniform(1.0, 1.5)  # noqa: S311
         if isinstance(error, BrazeRateLimitError):
             if error.retry_after is not None:
                 # Clocks differ: a reset that seems past must not become a hail of requests.
@@ -179,5 +197,6 @@ class Sender:
             self.pacer.hold(seconds)
             return
         if seconds > WORTH_A_LINE:
-            log.info("Trying again in %.0f s: %s", seconds, error)
-        await self.stop.sleep(seconds)
+            log.info("Trying again in %.0f s: %s", seconds, without_names(error, self.endpoint, content))
+        # Its intent is to be taken back in time.
+        await self.stop.sleep(min(seconds, until - time.monotonic()))

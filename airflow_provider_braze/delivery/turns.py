@@ -3,6 +3,52 @@
 from __future__ import annotations
 
 import asyncio
+import math
+from typing import Any, NamedTuple
+
+from airflow_provider_braze.delivery.request import PlannedRequest
+
+
+class Ready(NamedTuple):
+    """A request whose intent is durable.
+
+    :param ticket: names the intent; None where there is none (any more).
+    :param took_doubt: whether some of its recipients were in doubt before.
+    :param until: instant of ``time.monotonic`` after which it is not to be begun: others may take its intent for that
+        of a dead worker soon.
+    """
+
+    request: PlannedRequest
+    ticket: Any
+    took_doubt: bool
+    until: float
+
+
+class Ahead:
+    """Requests that are claimed and wait for a lane."""
+
+    def __init__(self) -> None:
+        self._queue: asyncio.Queue[Ready | None] = asyncio.Queue()
+
+    def put(self, ready: Ready) -> None:
+        """Let one wait."""
+        self._queue.put_nowait(ready)
+
+    async def get(self) -> Ready | None:
+        """Give the next one, None where no more will come."""
+        return await self._queue.get()
+
+    def close(self, lanes: int) -> None:
+        """Tell so many lanes that no more will come."""
+        for _ in range(lanes):
+            self._queue.put_nowait(None)
+
+    def let_go(self) -> list[Ready]:
+        """Give all that wait, to take their intents back; they go on waiting, to be claimed anew."""
+        waiting = [self._queue.get_nowait() for _ in range(self._queue.qsize())]
+        for ready in waiting:
+            self._queue.put_nowait(ready and ready._replace(ticket=None, until=-math.inf))
+        return [ready for ready in waiting if ready]
 
 
 class Turns:
@@ -37,7 +83,10 @@ class Turns:
             self._free.release()
 
     async def first(self) -> bool:
-        """Wait until the first request is finished; true for the one who sends it, and calls :meth:`end` then."""
+        """Wait until the first request is finished; true for the one who is to send it.
+
+        That one calls :meth:`first_done`, after :meth:`end` or where there is none to send.
+        """
         if self._finished:
             return False
         await self._first.acquire()

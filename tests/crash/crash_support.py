@@ -18,6 +18,7 @@ POLICIES = ["fail", "skip", "resend", "reconcile"]
 BATCH = 50
 PEOPLE = 365
 SEND = "/campaigns/trigger/send"
+LATER = 600
 
 
 class Cell:
@@ -35,8 +36,9 @@ class Cell:
         self._proxies: list[Proxy] = []
         station.begin(f"crash_{dag}", name)
 
-    def start(self, *, proxy=None, kill=None, map_index=-1, witness=True, scheduled=False, **changes):
-        """Begin the next try, and give its worker's pid."""
+    def start(self, *, proxy=None, kill=None, map_index=-1, witness=True, scheduled=False, after=LATER, **changes):
+        """Begin the next try, so many seconds after the one before, and give its worker's pid."""
+        self._let_pass(after)
         if not scheduled:
             self.station.schedule()
         wishes = self.wishes | changes
@@ -50,6 +52,35 @@ class Cell:
         return self.station.start(
             map_index, {"AIRFLOW_CONN_BRAZE_DEFAULT": json.dumps(connection), "CRASH_CELL": json.dumps(cell)}
         )
+
+    def _let_pass(self, seconds):
+        """Make open intents older: in earnest a worker that is lost may live for minutes, and reconcile waits."""
+        self.station.query(
+            "UPDATE braze_ledger_requests SET intent_at = intent_at - %(seconds)s "
+            "WHERE state = 'intent' AND task LIKE %(task)s",
+            "ledger",
+            seconds=seconds,
+            task=f"crash_{self.dag}/{self.run_id}/send/%",
+        )
+        whose = {"dag": f"crash_{self.dag}", "run": self.run_id}
+        rows = self.station.query(
+            "SELECT map_index, key, value FROM task_state_store WHERE dag_id = %(dag)s AND run_id = %(run)s", **whose
+        )
+        for map_index, key, text in rows:
+            value = json.loads(text)
+            if "l" in value:
+                value["l"] = {
+                    place: moment - seconds * (value["s"][int(place) % 200] == "?")
+                    for place, moment in value["l"].items()
+                }
+                self.station.query(
+                    "UPDATE task_state_store SET value = %(value)s WHERE dag_id = %(dag)s AND run_id = %(run)s "
+                    "AND map_index = %(map_index)s AND key = %(key)s",
+                    **whose,
+                    map_index=map_index,
+                    key=key,
+                    value=json.dumps(value),
+                )
 
     def run(self, **changes):
         """Run the next try to its end, and give the state that the task is in then."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import json
 import time
+import traceback
 from contextlib import nullcontext
 from datetime import timedelta
 
@@ -14,6 +17,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_braze.api.client import AsyncBrazeClient, BrazeClient
 from airflow_provider_braze.api.errors import identity_hash
+from airflow_provider_braze.delivery import sender
 from airflow_provider_braze.delivery.audience import ListAudience
 from airflow_provider_braze.delivery.engine import LEAST_DOUBTS, Delivery, deliver
 from airflow_provider_braze.delivery.errors import (
@@ -89,7 +93,8 @@ def names(count, word="zebra"):
 
 
 def task_try(store, **given):
-    return TaskTry(dag_id="d", run_id="r", task_id="t", store=store, **given)
+    """A try after whose death nothing can be under way, unless a test says otherwise."""
+    return TaskTry(**{"dag_id": "d", "run_id": "r", "task_id": "t", "store": store, "doubt_after": 0.0, **given})
 
 
 def send(
@@ -766,6 +771,14 @@ def test_held_recipients_are_reconciled_when_they_end_in_doubt(braze_emulator):
     once(braze_emulator, names(3))
 
 
+def test_recipients_whom_another_worker_takes_over_while_braze_is_asked_are_looked_at_again(braze_emulator):
+    ledger = People(zebra_00001=["doubt", "held", "held", "accepted"], zebra_00002=["doubt", "held", "free"])
+    report, error = send(braze_emulator.url, names(3), "reconcile", ledger=ledger)
+    assert error is None
+    assert picked(report, "accepted", "accepted_before") == {"accepted": 3, "accepted_before": 1}
+    once(braze_emulator, ["zebra-00000", "zebra-00002"])
+
+
 def test_stopping_while_others_hold_recipients_counts_them_as_not_attempted(braze_emulator):
     ledger = People(zebra_00001="held")
     deliveries = []
@@ -938,6 +951,39 @@ def test_fail_names_its_doubt_also_where_the_quota_is_used_up(braze_emulator):
     assert "in doubt" in str(error)
 
 
+def test_a_pause_after_a_refusal_by_name_is_a_pause_and_the_refusal_is_told_at_the_end(braze_emulator, caplog):
+    store, people, wishes = Store(), names(300), {"longest_wait": 1.0}
+    braze_emulator.inject("errors_in_201", indexes=[3], style="objects")
+    braze_emulator.inject("rate_limited", retry_after=600.0, header_style="retry_after", skip=3)
+    _, error = send(braze_emulator.url, people, store=store, **wishes)
+    assert isinstance(error, DeliveryPausedError), str(error)
+    assert "Braze accepted the request, but said" in caplog.text
+    _, error = send(braze_emulator.url, people, store=store, **wishes)
+    assert type(error) is BrazeDeliveryError, "nothing is left, so no try would change it"
+    assert picked(error.report, "accepted", "failed", "skipped") == {"accepted": 299, "failed": 1, "skipped": 0}
+
+
+def test_a_pause_does_not_hide_a_request_that_was_refused_meanwhile():
+    numbers, both = itertools.count(), asyncio.Event()
+
+    async def answer(_request):
+        number = next(numbers)
+        if number == 0:
+            return httpx.Response(201, json={"message": "success"})
+        if number == 1:
+            await both.wait()
+            return httpx.Response(429, json={"message": "no"}, headers={"retry-after": "600"})
+        both.set()
+        await asyncio.sleep(0.5)
+        return httpx.Response(401, json={"message": "Invalid API key"})
+
+    transport = httpx.MockTransport(answer)
+    _, error = send("rest.example.com", names(150), store=Store(), transport=transport, lanes=2, longest_wait=1.0)
+    assert type(error) is BrazeResumableError
+    assert "Braze's quota is used up" in str(error)
+    assert "Invalid API key" in str(error.__cause__)
+
+
 # What earlier tries left.
 
 
@@ -982,6 +1028,29 @@ def test_who_is_in_doubt_is_in_the_log_by_hash(braze_emulator, caplog):
     braze_emulator.inject("drop_after_acceptance")
     send(braze_emulator.url, names(3))
     assert identity_hash("zebra-00002") in caplog.text
+    assert "zebra" not in caplog.text
+
+
+def test_nobody_is_named_in_what_is_printed_below_an_error(caplog):
+    def refuse(_request):
+        return httpx.Response(400, json={"message": "The user zebra-00002 cannot be messaged"})
+
+    _, error = send("rest.example.com", names(3), store=Store(), transport=httpx.MockTransport(refuse))
+    text = "".join(traceback.format_exception(error)) + caplog.text
+    assert text.count(f"<recipient {identity_hash('zebra-00002')}>") >= 2
+    assert "zebra" not in text
+
+
+@pytest.mark.parametrize(
+    ("status", "said"), [(500, "We cannot reach zebra-00002"), (400, "zebra-00002 is already queued")]
+)
+def test_nobody_is_named_in_the_log_of_a_repeat(monkeypatch, caplog, status, said):
+    monkeypatch.setattr(sender, "WORTH_A_LINE", 0.0)
+    answers = iter([httpx.Response(status, json={"message": said}), httpx.Response(201, json={"message": "success"})])
+    transport = httpx.MockTransport(lambda _request: next(answers))
+    with caplog.at_level("INFO"):
+        send("rest.example.com", names(3), transport=transport, repeat_is_refused=True)
+    assert f"<recipient {identity_hash('zebra-00002')}>" in caplog.text
     assert "zebra" not in caplog.text
 
 
