@@ -195,7 +195,14 @@ class BrazeDeliveryOperator(GuardedOperator):
             self.keep_known(plan.report.as_dict(), context)
             raise
         finally:
-            stats.count(plan.report.as_dict(), dag_id=self.dag_id, task_id=self.task_id, endpoint=self.endpoint)
+            stats.count(
+                plan.report.as_dict(),
+                dag_id=self.dag_id,
+                task_id=self.task_id,
+                endpoint=self.endpoint,
+                goes_on=delivery.course.goes_on,
+                paused=delivery.course.deferred,
+            )
         self.log.info("Done: %s.", plan.report)
         if plan.report.send_id and (instance := context.get("ti")):
             # Airflow takes what is in the brackets of .output["send_id"] for a key of its own.

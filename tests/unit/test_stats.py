@@ -8,10 +8,17 @@ import os
 import socket
 import subprocess
 import sys
+from collections import Counter
+from datetime import timedelta
+from types import SimpleNamespace
 
+import airflow.sdk
 import pytest
+from airflow.providers.common.compat.sdk import TaskDeferred
 
+from airflow_provider_braze import stats
 from airflow_provider_braze.delivery.report import Report
+from airflow_provider_braze.operators.send import BrazeSendCampaignOperator
 
 TAGS = {"dag_id": "weekly", "task_id": "offers.send", "endpoint": "campaigns_trigger_send"}
 # On Airflow 3.3 the worker says at its start where metrics go; before, they found it out by themselves.
@@ -114,6 +121,31 @@ def test_what_an_earlier_try_achieved_was_counted_then(listener):
     )
 
 
+def test_a_pause_is_no_end(listener):
+    made = report(requests=3, accepted=150, failed=1, unknown=50, skipped=99, invalid=4, duplicates=9)
+    count_elsewhere([made], {**TAGS, "paused": True}, **listener.address)
+    assert listener() == sorted(
+        [
+            "airflow.braze.requests:3|c",
+            "airflow.braze.recipients.accepted:150|c",
+            "airflow.braze.recipients.invalid:4|c",
+            "airflow.braze.recipients.duplicates:9|c",
+        ]
+    )
+
+
+def test_the_audience_is_counted_by_the_try_that_begins_the_delivery(listener):
+    made = report(requests=1, accepted=250, accepted_before=200, failed=1, invalid=4, duplicates=9)
+    count_elsewhere([made], {**TAGS, "goes_on": True}, **listener.address)
+    assert listener() == sorted(
+        [
+            "airflow.braze.requests:1|c",
+            "airflow.braze.recipients.accepted:50|c",
+            "airflow.braze.recipients.failed:1|c",
+        ]
+    )
+
+
 def test_one_report_after_another(listener):
     count_elsewhere([report(requests=1), report(requests=2)], **listener.address)
     assert listener() == ["airflow.braze.requests:1|c", "airflow.braze.requests:2|c"]
@@ -139,3 +171,41 @@ def test_reports_that_are_none_fail_nothing(listener):
     printed = count_elsewhere([*strange, report(requests=1)], **listener.address)
     assert printed.count("The delivery is not in Airflow's metrics") == len(strange)
     assert listener() == ["airflow.braze.requests:1|c"]
+
+
+def test_a_delivery_that_defers_is_counted_once(braze_emulator, monkeypatch, connection):
+    """Whatever comes of the tries together is what the counters say in the end."""
+    monkeypatch.setattr(airflow.sdk, "NEVER_EXPIRE", timedelta.max, raising=False)  # Airflow 3.1 has no such word.
+    counted = Counter()
+    monkeypatch.setattr(stats, "_increase", lambda: lambda name, number, tags: counted.update({name: number}))
+    connection(extra={"lanes": 1})
+    people = [f"p{number}" for number in range(300)]
+    task = BrazeSendCampaignOperator(
+        task_id="send",
+        campaign_id="0f2c9a54-7f0e-4a55-9a55-2d8a4f6f1b10",
+        recipients=people + people[:10],
+        max_quota_wait=timedelta(seconds=1),
+    )
+    braze_emulator.inject("rate_limited", retry_after=600.0, header_style="retry_after", skip=2)
+    instance = SimpleNamespace(try_number=1, max_tries=0, dag_id="d", run_id="r", task_id="send", map_index=-1)
+    instance.xcom_push = lambda **_: None
+    context = {"ti": instance, "task_state_store": Store()}
+    with pytest.raises(TaskDeferred):
+        task.execute(context)
+    assert counted == {"braze.requests": 2, "braze.recipients.accepted": 100, "braze.recipients.duplicates": 10}
+    report = task.resume(context)
+    assert (report["accepted"], report["skipped"]) == (300, 0)
+    assert counted == {"braze.requests": 6, "braze.recipients.accepted": 300, "braze.recipients.duplicates": 10}
+
+
+class Store:
+    """A task state store, as Airflow's: JSON by key."""
+
+    def __init__(self):
+        self._kept = {}
+
+    def get(self, key):
+        return json.loads(self._kept[key]) if key in self._kept else None
+
+    def set(self, key, value, *, retention=None):
+        self._kept[key] = json.dumps(value)
