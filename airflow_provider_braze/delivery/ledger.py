@@ -28,7 +28,7 @@ class Counts(NamedTuple):
 
     :param max_tries: changes with a clear, and never with a retry; but the clear of a task whose ``retries`` were
         lowered meanwhile may leave it as it was.
-    :param clear_number: how often tasks of the run were cleared; before Airflow 3.3 only where the run had ended.
+    :param clear_number: how often tasks of the run were cleared; on Airflow 3.1 only where the run had ended.
     :param run_began: when the run began, after each end anew, in epoch seconds; 0 where that is not known.
     """
 
@@ -170,11 +170,13 @@ class Settlement:
 class OpenLedger(ABC):
     """One try's view of the ledger; all other tries of the same task are shut out by opening it.
 
+    ``generation`` rises with each clear that began a new delivery to everybody, and stays the same on its retries.
     ``note`` is what was kept of a lasting delivery. ``stranger`` is the error for another audience or target than the
     ledger was begun for; of a lasting delivery it is not raised, since what was made may be taken back and forgotten.
     """
 
     past: Past
+    generation: int = 0
     note: dict[str, Any] | None = None
     stranger: BrazeAudienceError | None = None
 

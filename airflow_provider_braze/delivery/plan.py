@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Self
 from airflow_provider_braze.api.client import admit, check_body_size, encode, fill_path, find_endpoint, validate
 from airflow_provider_braze.api.errors import BrazeConfigurationError
 from airflow_provider_braze.api.models.common import BODY_BYTES
+from airflow_provider_braze.api.models.recipients import identity_of
 from airflow_provider_braze.delivery.batch import Batch, batches, name_of
 from airflow_provider_braze.delivery.bodies import body_writer
 from airflow_provider_braze.delivery.errors import BrazeAudienceError
@@ -35,12 +36,14 @@ if TYPE_CHECKING:
 
 _BUFFER = 1 << 18
 _PROGRAMS = ("campaign_id", "canvas_id")
+_FILTERS = ("audience", "segment_id", "custom_audience")
 
 
 class Plan:
     """Requests in the order in which they go out; iterate over it once, then close it.
 
-    ``target`` names what it sends: the endpoint, with the campaign or Canvas.
+    ``target`` names what it sends: the endpoint, with the campaign or Canvas; of a single request without recipients
+    also to whom, as a digest, since its ledger knows no more of them.
 
     :param endpoint: key of ``ENDPOINTS``.
     :param payload: the fields that all requests share.
@@ -71,14 +74,15 @@ class Plan:
         self.report = Report(send_id=payload.get("send_id"))
         self.payload = payload
         self.target = " ".join(str(part) for part in (endpoint, *map(payload.get, _PROGRAMS)) if part)
-        self._max_recipients = max_recipients
+        self._max_recipients, self._staging = max_recipients, staging
         self._file = tempfile.TemporaryFile(buffering=_BUFFER)  # noqa: SIM115 (closed by close)
         self._sizes = array("L")
         self._people = array("H")
         self._digests = array("Q")
         try:
             if audience is None:
-                self._append_single(staging)
+                if whom := _whom(self._append_single()):
+                    self.target += f" to {sha256(whom.encode(errors='surrogatepass')).hexdigest()[:8]}"
             else:
                 self._read(stage(audience, staging, self.endpoint))
                 # A part of an audience may be empty where the others are not.
@@ -107,6 +111,15 @@ class Plan:
         """Delete the file."""
         self._file.close()
 
+    def renew(self, **fields: Any) -> None:
+        """Write its single request anew with other values, before it is sent."""
+        self.payload, self._payload = {**self.payload, **fields}, {**self._payload, **fields}
+        self._file.seek(0)
+        self._file.truncate()
+        for kept in (self._sizes, self._people, self._digests):
+            del kept[:]
+        self._append_single()
+
     def digest(self, place: int) -> int | None:
         """Give the digest of the request at a place, None where the plan has none."""
         return self._digests[place] if place < len(self) else None
@@ -122,9 +135,11 @@ class Plan:
         names = "\0".join(identities).encode(errors="surrogatepass")
         self._digests.append(int.from_bytes(sha256(names).digest()[:8], "big"))
 
-    def _append_single(self, staging: StagingList | None) -> None:
+    def _append_single(self) -> Mapping[str, Any]:
         content = encode(self.endpoint, validate(self.endpoint, self._payload))
-        self._append(admit(self.endpoint, content, staging), [])
+        self._append(admit(self.endpoint, content, self._staging), [])
+        body: Mapping[str, Any] = json.loads(content)
+        return body
 
     def _read(self, audience: Audience) -> None:
         endpoint = self.endpoint
@@ -178,3 +193,11 @@ class Plan:
                 if not report.recipients
                 else f"None of the {report.recipients:,} recipients can be sent, nothing was sent."
             )
+
+
+def _whom(body: Mapping[str, Any]) -> str:
+    """Say to whom a single request goes, whatever else is told of them; nothing where it has no limits."""
+    if recipient := body.get("recipient"):
+        return identity_of(recipient)
+    filters = {name: body[name] for name in _FILTERS if name in body}
+    return json.dumps(filters, sort_keys=True) if filters else ""

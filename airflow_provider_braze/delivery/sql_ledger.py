@@ -118,7 +118,6 @@ class _OpenSqlLedger(OpenLedger):
         self._store, self._task, self._endpoint, self._target = store, task, plan.endpoint, plan.target
         self._names: dict[str, Any] = {"base": number_of(delivery_name(task)), "task": task.name, "token": task.token}
         self.past = Past()
-        self._generation = 0
         try:
             self._store.transact(self._open)
         except BaseException:
@@ -153,8 +152,8 @@ class _OpenSqlLedger(OpenLedger):
 
     def restart(self) -> None:
         """Leave the rows of the delivery before behind, under a key of their own."""
-        self._generation += 1
-        self._own("restart", generation=self._generation, target=self._target)
+        self.generation += 1
+        self._own("restart", generation=self.generation, target=self._target)
         self.note = self.stranger = None
         self._store.transact(self._begin)
 
@@ -194,7 +193,7 @@ class _OpenSqlLedger(OpenLedger):
         cleared = earlier.run == task.run_id and task.counts.tell_clear(before)
         self.past.cleared |= cleared
         forgets = cleared and task.forget_on_clear
-        self._generation = self._next_generation(connection, earlier) if forgets else earlier.generation
+        self.generation = self._next_generation(connection, earlier) if forgets else earlier.generation
         self.note = json.loads(earlier.note) if earlier.note else None
         self._begin(connection)
         # An author's own key means what it says, whatever it was used for before.
@@ -206,7 +205,7 @@ class _OpenSqlLedger(OpenLedger):
             if not task.lasting:
                 raise self.stranger
             target = earlier.target
-        self._run(connection, "take_over", **counts, run=task.run_id, generation=self._generation, target=target)
+        self._run(connection, "take_over", **counts, run=task.run_id, generation=self.generation, target=target)
 
     def _next_generation(self, connection: Connection, earlier: Row[Any]) -> int:
         """Join the tasks of this run that were cleared since this one's last try, or begin what they join.
@@ -217,13 +216,13 @@ class _OpenSqlLedger(OpenLedger):
         task = self._task
         after = max(earlier.generation, earlier.clear_number)
         shared = {"run": task.run_id, "clear_number": task.clear_number, "after": after}
-        # Before Airflow 3.3 a clear in a run that goes on does not raise it.
+        # On Airflow 3.1 a clear in a run that goes on does not raise it.
         own = max(task.clear_number, earlier.generation + 1)
         return int(self._run(connection, "find_sharing", **shared).scalar() or own)
 
     def _begin(self, connection: Connection) -> None:
         """Go to the delivery of this generation, and look back at what is known of it."""
-        key = delivery_name(self._task, self._generation)
+        key = delivery_name(self._task, self.generation)
         self._names["delivery"] = number_of(key)
         self._run(connection, "add_delivery", delivery_key=key)
         self._run(connection, "doubt")
@@ -341,7 +340,8 @@ class _OpenSqlLedger(OpenLedger):
 
     def _hashes(self, intent: Intent) -> list[str]:
         if not intent.request.recipients:
-            return [hash_of(_EVERYBODY)]
+            recipient = json.loads(intent.request.body).get("recipient")
+            return [hash_of(identity_of(recipient) if recipient else _EVERYBODY)]
         people: Any = people_of(self._endpoint, intent.request.body)
         return [hash_of(identity_of(person)) for person in people]
 

@@ -125,6 +125,7 @@ class _OpenTaskState(OpenLedger):
             self._head |= {"generation": self._head["generation"] + 1, "for": plan.target, "began": None}
         if self._begun and known != task.counts:
             write(self._store, HEAD, self._head)
+        self.generation = self._head["generation"]
         self._load()
         self.note = read(self._store, self._note_key()) if self._begun and task.lasting else None
         if self._head["for"] != plan.target and self.stranger is None:
@@ -163,7 +164,8 @@ class _OpenTaskState(OpenLedger):
 
     def restart(self) -> None:
         """Leave the keys of the delivery before behind."""
-        self._head |= {"generation": self._head["generation"] + 1, "for": self._plan.target, "began": None}
+        self.generation += 1
+        self._head |= {"generation": self.generation, "for": self._plan.target, "began": None}
         write(self._store, HEAD, self._head)
         self._states = bytearray([_FREE]) * len(self._plan)
         for kept in (self._digests, self._since, self._latest, self._ids, self._refused):
@@ -276,10 +278,10 @@ class _OpenTaskState(OpenLedger):
         return self._plan.recipients(place) if place < len(self._plan) else 0
 
     def _key(self, number: int) -> str:
-        return f"{HEAD}/{self._head['generation']}/{number}"
+        return f"{HEAD}/{self.generation}/{number}"
 
     def _note_key(self) -> str:
-        return f"{HEAD}/{self._head['generation']}/note"
+        return f"{HEAD}/{self.generation}/note"
 
     def _value(self, number: int) -> dict[str, Any]:
         places = range(number * REQUESTS_A_KEY, min((number + 1) * REQUESTS_A_KEY, len(self._states)))

@@ -106,7 +106,8 @@ class BrazeSendTransactionalEmailOperator(BrazeDeliveryOperator):
     """Send one transactional e-mail; returns Braze's ``dispatch_id`` and ``status``.
 
     Braze sends the same ``external_send_id`` once within 24 hours. It is derived from the task's run where none is
-    given, so that within that time an e-mail in doubt is sent again safely; the ledger covers the time after it.
+    given, so that within that time an e-mail in doubt is sent again safely; the ledger covers the time after it. A
+    clear with ``on_clear="resend"`` derives another one, where there is a ledger to tell it from a retry.
 
     Rules: https://www.braze.com/docs/api/endpoints/messaging/send_messages/post_send_transactional_message/.
     The key needs the permission ``transactional.send``.
@@ -150,7 +151,8 @@ class BrazeSendTransactionalEmailOperator(BrazeDeliveryOperator):
         """Repeat what is in doubt while Braze still knows the id."""
         wishes, began = super().policy(ledger), ledger.past.began if ledger else None
         age = datetime.now(UTC) - datetime.fromisoformat(began) if began else timedelta()
-        if age >= KNOWN_TO_BRAZE:
+        # Under a key the doubt may be another run's, with another id, and older.
+        if age >= KNOWN_TO_BRAZE or self.delivery_key is not None:
             return wishes
         return replace(wishes, on_unknown="resend", idempotent=True, repeat_is_refused=self.external_send_id is None)
 
@@ -160,7 +162,11 @@ class BrazeSendTransactionalEmailOperator(BrazeDeliveryOperator):
         known = due is None or datetime.now(UTC) - due < KNOWN_TO_BRAZE
         if known and self.ledger is None and not context.get("task_state_store"):
             return nullcontext()
-        return super().open_ledger(plan, context)
+        opened = super().open_ledger(plan, context)
+        if (generation := getattr(opened, "generation", 0)) and self.external_send_id is None:
+            # Braze would drop what is to be sent again on purpose.
+            plan.renew(external_send_id=run_key(context, self.campaign_id, self.recipient, generation))
+        return opened
 
     def execute(self, context: Context) -> Any:
         """Send, and return Braze's answer as a plain dict."""
@@ -182,8 +188,11 @@ class BrazeSendTransactionalEmailOperator(BrazeDeliveryOperator):
         return known | (delivery.answer or {"status": status})
 
 
-def run_key(context: Context, campaign_id: str, recipient: Any) -> str:
-    """Name this task in this run for this e-mail and person, the same on every try, whatever is told of the person."""
+def run_key(context: Context, campaign_id: str, recipient: Any, generation: int = 0) -> str:
+    """Name this task in this run for this e-mail and person, the same on every try, whatever is told of the person.
+
+    :param generation: the ledger's, which a clear with ``on_clear="resend"`` raises.
+    """
     from airflow_provider_braze.api.models.recipients import identity_of
 
     instance: Any = context["ti"]
@@ -191,5 +200,6 @@ def run_key(context: Context, campaign_id: str, recipient: Any) -> str:
     # What names nobody is refused with the rest of the payload.
     with suppress(AttributeError, KeyError, TypeError):
         whom = identity_of(recipient)
-    parts = (instance.dag_id, instance.run_id, instance.task_id, str(instance.map_index), str(campaign_id), whom)
+    parts = [instance.dag_id, instance.run_id, instance.task_id, str(instance.map_index), str(campaign_id), whom]
+    parts += [str(generation)] if generation else []
     return hashlib.sha256("\0".join(parts).encode(errors="surrogatepass")).hexdigest()[:40]

@@ -22,9 +22,9 @@ from airflow_provider_braze.delivery.sql_ledger import SqlLedger
 from airflow_provider_braze.delivery.task_state import HEAD, TaskStateLedger
 from airflow_provider_braze.hooks.braze import BrazeHook
 from airflow_provider_braze.operators.schedule import BrazeScheduleCampaignOperator
-from airflow_provider_braze.operators.send import BrazeSendTransactionalEmailOperator
+from airflow_provider_braze.operators.send import BrazeSendMessagesOperator, BrazeSendTransactionalEmailOperator
 
-WEEKLY = "0f2c9a54-7f0e-4a55-9a55-2d8a4f6f1b10"
+WEEKLY = GOLD = "0f2c9a54-7f0e-4a55-9a55-2d8a4f6f1b10"
 RECEIPT = "7a1f0c3e-2b4d-4e6f-8a90-1b2c3d4e5f60"
 PAUSED = "b4d6e8f0-1a2c-4e3f-9b8d-7c6a5f4e3d2c"
 LATER = "2099-04-07T09:00:00Z"
@@ -245,6 +245,32 @@ def test_a_broadcast_is_remembered(task, braze_emulator):
     for try_number in (1, 2):
         task(broadcast=True).execute(context(try_number, store))
     assert set(braze_emulator.deliveries().values()) == {1}
+
+
+def cities(name):
+    attribute = {"custom_attribute_name": "city", "comparison": "equals", "value": name}
+    return {"broadcast": True, "audience": {"custom_attribute": attribute}}
+
+
+@pytest.mark.parametrize("kind", ["task state", "sql"])
+def test_a_broadcast_to_others_stops(task, braze_emulator, ledger, kind):
+    """As a list of others does: a clear must not seem to have sent to them."""
+    store, given = (Store(), {}) if kind == "task state" else (None, {"ledger": ledger})
+    for try_number in (1, 2):
+        task(**cities("Ghent"), **given).execute(context(try_number, store))
+    for others in (cities("Bruges"), {"broadcast": True}):
+        with pytest.raises(BrazeAudienceError, match="An earlier try of this task sent campaigns_trigger_send"):
+            task(**others, **given).execute(context(2, store, 1, max_tries=2))
+    assert len(braze_emulator.requests()) == 1
+
+
+def test_messages_to_another_segment_stop(braze_emulator):
+    store, push = Store(), {"android_push": {"alert": "Sale", "title": "Today"}}
+    given = {"task_id": "send", "messages": push, "broadcast": True}
+    BrazeSendMessagesOperator(**given, segment_id=GOLD).execute(context(store=store))
+    with pytest.raises(BrazeAudienceError, match="nothing was sent"):
+        BrazeSendMessagesOperator(**given, segment_id="another").execute(context(2, store, 1, max_tries=2))
+    assert len(braze_emulator.requests()) == 1
 
 
 # Clears.
@@ -484,6 +510,52 @@ def mail(given=None, **parameters):
 def test_an_e_mail_in_doubt_is_sent_again_safely(braze_emulator, fault, store):
     braze_emulator.inject(fault)
     assert mail(context(store=store and store()))["metadata"]["external_send_id"]
+    assert braze_emulator.deliveries() == {"external_user_id:u-1": 1}
+
+
+@pytest.mark.parametrize("kind", ["task state", "sql"])
+def test_an_e_mail_to_somebody_else_stops_and_tells_of_neither(braze_emulator, ledger, kind):
+    store, given = (Store(), {}) if kind == "task state" else (None, {"ledger": ledger})
+    mail(context(1, store), recipient={"external_user_id": "alice", "attributes": {"orders": 1}}, **given)
+    again = mail(context(2, store), recipient={"external_user_id": "alice"}, **given)
+    assert again["status"] == "already sent"
+    with pytest.raises(BrazeAudienceError, match="An earlier try of this task sent transactional_send") as caught:
+        mail(context(2, store, 1, max_tries=2), recipient={"external_user_id": "bobby"}, **given)
+    assert "alice" not in str(caught.value)
+    assert "bobby" not in str(caught.value)
+    assert braze_emulator.deliveries() == {"external_user_id:alice": 1}
+
+
+@pytest.mark.parametrize("kind", ["task state", "sql"])
+def test_an_e_mail_may_be_sent_again_on_purpose_and_a_retry_of_that_does_not(braze_emulator, ledger, monkeypatch, kind):
+    """Within a day too, though Braze drops what has the same external_send_id."""
+    monkeypatch.setattr("airflow_provider_braze.delivery.sender.MOST_TRIES", 2)
+    store, given = (Store(), {}) if kind == "task state" else (None, {"ledger": ledger})
+    first = mail(context(1, store), **given)
+    braze_emulator.inject("drop_after_acceptance", times=2)
+    with pytest.raises(AirflowException):
+        mail(context(2, store, 1, max_tries=2), on_clear="resend", **given)
+    assert braze_emulator.deliveries() == {"external_user_id:u-1": 2}
+    again = mail(context(3, store, 1, max_tries=2), on_clear="resend", **given)
+    assert again["metadata"]["external_send_id"] != first["metadata"]["external_send_id"]
+    assert mail(context(4, store, 2, max_tries=3), **given)["status"] == "already sent"
+    assert braze_emulator.deliveries() == {"external_user_id:u-1": 2}
+
+
+def test_e_mails_under_one_key_go_to_each_person_once(braze_emulator, ledger):
+    for who in ("alice", "bob", "alice"):
+        mail(recipient={"external_user_id": who}, ledger=ledger, delivery_key="welcome")
+    assert braze_emulator.deliveries() == {"external_user_id:alice": 1, "external_user_id:bob": 1}
+
+
+def test_an_e_mail_that_another_run_left_in_doubt_under_a_key_is_the_authors_choice(braze_emulator, ledger):
+    """Its external_send_id was another one, so that Braze would send it twice."""
+    braze_emulator.inject("drop_after_acceptance")
+    for run in ("r1", "r2"):
+        given = context()
+        given["ti"].run_id = run
+        with pytest.raises(AirflowFailException, match="in doubt"):
+            mail(given, ledger=ledger, delivery_key="welcome")
     assert braze_emulator.deliveries() == {"external_user_id:u-1": 1}
 
 
