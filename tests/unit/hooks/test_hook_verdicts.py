@@ -30,7 +30,7 @@ def refusal(*words, key=KEY):
 
 
 def test_success(braze_emulator):
-    assert verdict() == (True, "Connected: Braze accepts the key and lists 5 campaigns on the first page.")
+    assert verdict() == (True, "Connected: Braze accepts the key and lists 6 campaigns on the first page.")
     [request] = braze_emulator.requests()
     assert (request["method"], request["path"]) == ("GET", "/campaigns/list")
 
