@@ -20,7 +20,7 @@ from airflow_provider_braze.delivery.words import duration
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_braze.delivery.ledger import Ledger, OpenLedger, TaskTry
+    from airflow_provider_braze.delivery.ledger import Ledger, OpenLedger, Past, TaskTry
     from airflow_provider_braze.delivery.plan import Plan
 
 OnBackfill = Literal["skip", "fail", "send"]
@@ -61,9 +61,10 @@ def refuse_backfill(context: Context, on_backfill: OnBackfill) -> None:
     _skip(text)
 
 
-def refuse_stale(context: Context, max_staleness: timedelta | None) -> None:
+def refuse_stale(context: Context, max_staleness: timedelta | None, past: Past | None = None) -> None:
     """Stop in a run whose time is long over: a catch-up, a late start, an old run that was cleared.
 
+    :param past: what the ledger knows, where the task goes on after a pause.
     :raises AirflowSkipException: it is the first try, nobody was messaged before.
     :raises BrazeDeliveryError: an earlier try may have messaged some, so that skipping would forget the others.
     """
@@ -76,9 +77,15 @@ def refuse_stale(context: Context, max_staleness: timedelta | None) -> None:
         return
     text = (
         f"This run was due {duration(age.total_seconds())} ago (at {due:%Y-%m-%d %H:%M} UTC), max_staleness allows "
-        f"{duration(max_staleness.total_seconds())}: nobody is messaged. Raise max_staleness, or set it to None, if "
-        "these messages are still wanted."
+        f"{duration(max_staleness.total_seconds())}: nobody {'else ' if past else ''}is messaged. Raise max_staleness, "
+        "or set it to None, if these messages are still wanted."
     )
+    if past is not None:
+        raise BrazeDeliveryError(
+            f"{text} Before the pause Braze took on {past.accepted:,} recipients in {past.accepted_requests:,} "
+            f"requests, {past.doubtful:,} are in doubt.",
+            {},
+        )
     if getattr(context.get("ti"), "try_number", 1) > 1:
         raise BrazeDeliveryError(f"{text} An earlier try may have messaged some of them.", {})
     _skip(text)

@@ -112,13 +112,13 @@ class BrazeDeliveryOperator(GuardedOperator):
 
         with airflow_errors():
             self.hook.check_workspace(self.workspace)
-            return self._run(context)
+            return self._run(context, resumed=True)
 
     def make_plan(self, context: Context) -> Plan:
         """Read and check all that is to be sent."""
         raise NotImplementedError
 
-    def _run(self, context: Context) -> Any:
+    def _run(self, context: Context, resumed: bool = False) -> Any:
         from airflow_provider_braze.delivery.errors import DeliveryPausedError
         from airflow_provider_braze.delivery.rehearsal import is_true, rehearse
 
@@ -140,6 +140,9 @@ class BrazeDeliveryOperator(GuardedOperator):
                 raise
             try:
                 with opened as ledger:
+                    if resumed and ledger is not None:
+                        # The pause may have been longer than it was to be.
+                        guards.refuse_stale(context, self.max_staleness, ledger.past)
                     return self._deliver(plan, ledger, context)
             except DeliveryPausedError as paused:
                 self._defer(paused, context)

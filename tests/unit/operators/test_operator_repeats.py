@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, TaskDeferred
 from airflow.sdk import DAG
 
 from airflow_provider_braze.api.errors import BrazeConfigurationError
@@ -22,7 +22,11 @@ from airflow_provider_braze.delivery.sql_ledger import SqlLedger
 from airflow_provider_braze.delivery.task_state import HEAD, TaskStateLedger
 from airflow_provider_braze.hooks.braze import BrazeHook
 from airflow_provider_braze.operators.schedule import BrazeScheduleCampaignOperator
-from airflow_provider_braze.operators.send import BrazeSendMessagesOperator, BrazeSendTransactionalEmailOperator
+from airflow_provider_braze.operators.send import (
+    BrazeSendCampaignOperator,
+    BrazeSendMessagesOperator,
+    BrazeSendTransactionalEmailOperator,
+)
 
 WEEKLY = GOLD = "0f2c9a54-7f0e-4a55-9a55-2d8a4f6f1b10"
 RECEIPT = "7a1f0c3e-2b4d-4e6f-8a90-1b2c3d4e5f60"
@@ -149,11 +153,13 @@ def test_a_retry_of_what_is_done_sends_nothing(send, people, braze_emulator, cap
     assert set(people().values()) == {1}
 
 
-def retry(store, *, try_number=2, recipients=MANY, task_id="send", **more):
-    from airflow_provider_braze.operators.send import BrazeSendCampaignOperator
+def sender(**parameters):
+    return BrazeSendCampaignOperator(**{"task_id": "send", "campaign_id": WEEKLY, **parameters})
 
+
+def retry(store, *, try_number=2, recipients=MANY, task_id="send", **more):
     given = {name: more.pop(name) for name in ("clear_number", "max_tries") if name in more}
-    operator = BrazeSendCampaignOperator(task_id=task_id, campaign_id=WEEKLY, recipients=recipients, **more)
+    operator = sender(task_id=task_id, recipients=recipients, **more)
     return operator.execute(context(try_number, store, **given))
 
 
@@ -271,6 +277,28 @@ def test_messages_to_another_segment_stop(braze_emulator):
     with pytest.raises(BrazeAudienceError, match="nothing was sent"):
         BrazeSendMessagesOperator(**given, segment_id="another").execute(context(2, store, 1, max_tries=2))
     assert len(braze_emulator.requests()) == 1
+
+
+@pytest.mark.parametrize("kind", ["task state", "sql"])
+def test_a_pause_that_lasted_too_long_ends_the_delivery_and_says_how_far_it_was(
+    connection, people, braze_emulator, ledger, kind
+):
+    """Such as where the triggerer was down: people would get what was meant for another day."""
+    connection(extra={"lanes": 1})
+    store, given = (Store(), {}) if kind == "task state" else (None, {"ledger": ledger})
+    braze_emulator.inject("rate_limited", retry_after=600.0, header_style="retry_after", skip=2, times=1)
+    more = {"recipients": MANY, "max_quota_wait": timedelta(seconds=1), **given}
+    with pytest.raises(TaskDeferred):
+        sender(**more).execute(context(store=store))
+    late = datetime.now(UTC) - timedelta(days=3)
+    said = "nobody else is messaged.*100 recipients in 2 requests, 0 are in doubt"
+    with pytest.raises(AirflowFailException, match=said) as caught:
+        sender(**more).resume(context(store=store, due=late))
+    assert isinstance(caught.value, BrazeDeliveryError)
+    assert set(people().values()) == {1}
+    assert len(people()) == 100
+    assert sender(**more, max_staleness=None).resume(context(store=store, due=late))["accepted"] == 150
+    assert people() == dict.fromkeys(MANY, 1)
 
 
 # Clears.
