@@ -61,8 +61,8 @@ def judge(plan: Plan, course: Course, policy: Policy, halt: Stop) -> dict[str, A
     # Recipients whom Braze refused by name fail the last try: the ledger counts them, and the others need not wait.
     if halt.resume_after is not None and course.cause is None and (policy.on_unknown != "fail" or not course.in_doubt):
         course.deferred = True
-        for text in report.errors:
-            log.warning("%s", text)
+        if course.complaints:
+            log.warning("Braze refused some meanwhile: %s", " ".join(report.errors))
         raise DeliveryPausedError(f"{halt.reason}.", report.as_dict(), halt.resume_after)
     trouble = report.failed or course.complaints or (course.in_doubt and policy.on_unknown != "skip")
     if not trouble and (course.paused or _through(plan, course)):
