@@ -57,7 +57,7 @@ class Cell:
         """Make open intents older: in earnest a worker that is lost may live for minutes, and reconcile waits."""
         self.station.query(
             "UPDATE braze_ledger_requests SET intent_at = intent_at - %(seconds)s "
-            "WHERE state = 'intent' AND task LIKE %(task)s",
+            "WHERE settled_at IS NULL AND task LIKE %(task)s",
             "ledger",
             seconds=seconds,
             task=f"crash_{self.dag}/{self.run_id}/send/%",
