@@ -33,7 +33,7 @@ class Asker:
     def __init__(self, client: AsyncBrazeClient, reserve: float) -> None:
         self.client = client
         self._reserve = reserve
-        self._pacers: dict[str, Pacer] = {}
+        self._pacers: dict[str, tuple[Pacer, asyncio.Lock]] = {}
 
     async def ask(self, question: Question, longest_wait: float) -> dict[str, Any]:
         """Wait for a turn, ask, and give the answer.
@@ -43,13 +43,16 @@ class Asker:
         :raises BrazeError: as a call to the endpoint.
         """
         endpoint = find_endpoint(question.endpoint)
-        pacer = self._pacers.setdefault(endpoint.quota, Pacer(reserve=self._reserve, lanes=self.client.lanes))
+        new = Pacer(reserve=self._reserve, lanes=self.client.lanes), asyncio.Lock()
+        pacer, line = self._pacers.setdefault(endpoint.quota, new)
         request = self.client.build(endpoint, question.payload())
         end = time.monotonic() + longest_wait
-        while (seconds := pacer.take()) > 0:
-            if time.monotonic() + seconds > end:
-                raise BrazeRateLimitError(endpoint.name, 429, "the quota is used up", retry_after=seconds)
-            await asyncio.sleep(seconds)
+        # In the order in which they came: of many who try again by chance, one would go without for too long.
+        async with line:
+            while (seconds := pacer.take()) > 0:
+                if time.monotonic() + seconds > end:
+                    raise BrazeRateLimitError(endpoint.name, 429, "the quota is used up", retry_after=seconds)
+                await asyncio.sleep(seconds)
         try:
             answer = await self.client.exchange(request)
         except BaseException:
