@@ -16,10 +16,13 @@ from zoneinfo import ZoneInfo
 
 from airflow_provider_braze.conditions.base import Condition, Question, Verdict, moment_of
 from airflow_provider_braze.conditions.errors import BrazeWaitRefusedError
+from airflow_provider_braze.conditions.status import NAMES, details_question
 
 FIRST_ZONE, LAST_ZONE = timedelta(hours=14), timedelta(hours=12)
 """How long before and after UTC a local time comes, at the earliest and at the latest."""
 A_DAY = timedelta(days=1)
+BY_API = "api_triggered_delivery"
+"""The ``schedule_type`` of campaigns and Canvases that the dashboard never schedules."""
 ON_THEIR_CLOCKS = ("local_time_zones", "intelligent_delivery")
 _EVER = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
 
@@ -28,7 +31,8 @@ _EVER = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
 class Broadcasts(Condition):
     """The dashboard has something scheduled, or nothing.
 
-    :param expect: ``scheduled``: all of it comes before ``before``; ``nothing`` comes between ``since`` and ``before``.
+    :param expect: ``scheduled``: it is yet to come, all of it before ``before``; ``nothing``: none comes from ``since``
+        to ``before``.
     :param before: ISO 8601.
     :param since: ISO 8601, None for now.
     :param of: ``campaign`` or ``canvas``, None for either.
@@ -43,13 +47,28 @@ class Broadcasts(Condition):
 
     kind: ClassVar[str] = "broadcasts"
 
-    def admit(self, answers: Sequence[Mapping[str, Any]], now: datetime) -> None:  # noqa: ARG002
-        """A window that is over, or has no length, is refused."""
+    def first_questions(self) -> list[Question]:
+        """Ask whether there is such a campaign or Canvas: one that does not exist is never in the list."""
+        return [] if self.of is None or self.program_id is None else [details_question(self.of, self.program_id)]
+
+    def admit(self, answers: Sequence[Mapping[str, Any]], now: datetime) -> None:
+        """Refuse a window that is over, or has no length, and what is never in the list."""
         before, since = moment_of(self.before), moment_of(self.since) if self.since else now
         if before <= now:
             raise BrazeWaitRefusedError(f"before={self.before} is past: what Braze will send before it cannot change.")
         if since >= before:
             raise BrazeWaitRefusedError(f"The window ends before it begins: since={self.since}, before={self.before}.")
+        for details in answers:
+            # A draft may still be made one that the dashboard schedules.
+            if (
+                self.expect == "scheduled"
+                and details.get("schedule_type") == BY_API
+                and details.get("draft") is not True
+            ):
+                raise BrazeWaitRefusedError(
+                    f"{NAMES[str(self.of)]} {details.get('name')!r} is sent through the API: Braze lists what the "
+                    "dashboard schedules."
+                )
 
     def questions(self, now: datetime) -> list[Question]:  # noqa: ARG002
         """Ask for two days more, since Braze cuts the end to midnight, and a local time may come a day later."""
@@ -64,7 +83,7 @@ class Broadcasts(Condition):
         before, since = moment_of(self.before), moment_of(self.since) if self.since else now
         asked = [row for row in rows if self._is_meant(row)]
         if self.expect == "scheduled":
-            found = [row for row in asked if span_of(row)[1] < before]
+            found = [row for row in asked if now <= span_of(row)[1] < before]
             state: Any = "met" if found else "waiting"
         else:
             found = [row for row in asked if span_of(row)[0] < before and span_of(row)[1] >= since]

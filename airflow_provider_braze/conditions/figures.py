@@ -74,6 +74,8 @@ class Figures(Condition):
                 f"Send {self.send_id!r} was made at {self.sent_at}: Braze keeps the figures of a send for "
                 f"{SEND_DAYS.days} days."
             )
+        if self.from_day and date.fromisoformat(self.from_day[:10]) > now.astimezone(UTC).date() + timedelta(days=1):
+            raise BrazeWaitRefusedError(f"The figures are wanted from {self.from_day[:10]} on, which lies ahead.")
         self._days(now, BrazeWaitRefusedError)
         channels: list[str] | None = None
         for details in answers:
@@ -84,11 +86,18 @@ class Figures(Condition):
             self._check_channels(name, channels)
             if self.of == "send":
                 self._check_send(name, details, now)
-        one_message = is_total(self.of, self.metric, self.channel) or self.channel or (channels and len(channels) == 1)
+        self._check_needed(channels)
+
+    def _check_needed(self, channels: list[str] | None) -> None:
+        needed = f"{self.metric} is to reach {_tidy(self.needed):,}"
+        most = self.at_most.get(self.metric, self.needed)
+        if self.needed > most:
+            raise BrazeWaitRefusedError(f"{needed}, but the wait fails at more than {_tidy(most):,} of it.")
+        # The steps of a Canvas may reach everybody several times, by one channel, too.
+        one_message = self.of != "canvas" and (self.channel or (channels and len(channels) == 1))
+        one_message = one_message or is_total(self.of, self.metric, self.channel)
         if self.accepted is not None and self.metric in ONE_EACH and one_message and self.needed > self.accepted:
-            raise BrazeWaitRefusedError(
-                f"{self.metric} is to reach {self.needed:,.0f}, but Braze accepted only {self.accepted:,} recipients."
-            )
+            raise BrazeWaitRefusedError(f"{needed}, but Braze accepted only {self.accepted:,} recipients.")
 
     def _channels(self, details: Mapping[str, Any]) -> list[str] | None:
         """Give the channels as the figures name them, None where one is not known."""
@@ -125,7 +134,8 @@ class Figures(Condition):
         # To the hour only.
         if last and now - last > SEND_DAYS + timedelta(hours=1) and not self.sent_at:
             raise BrazeWaitRefusedError(
-                f"{name} was last sent at {last}: Braze keeps the figures of a send for {SEND_DAYS.days} days."
+                f"{name} was last sent at {last}: Braze keeps the figures of a send for {SEND_DAYS.days} days. Give "
+                "sent_at where it was sent just now: Braze is late to tell."
             )
 
     def _days(self, now: datetime, error: type[BrazeWaitError] = BrazeWaitFailedError) -> int:
@@ -191,13 +201,14 @@ class Figures(Condition):
     def _out_of_reach(self, days: list[dict[str, dict[str, float]]], now: datetime) -> str | None:
         if self.sent_at and now - moment_of(self.sent_at) > SEND_DAYS:
             return f"Braze keeps the figures of a send for {SEND_DAYS.days} days"
-        if self.metric != "delivered" or self.accepted is None:
+        # The days of a campaign or Canvas hold what others sent, too.
+        if self.of != "send" or self.metric != "delivered" or self.accepted is None:
             return None
         channels = {channel for day in days for channel in day if channel} & (
             {self.channel} if self.channel else set(CHANNELS)
         )
         # With several messages for each recipient, one that is lost says nothing of the others.
-        if len(channels) > 1 or self.minus:
+        if len(channels) > 1:
             return None
         # The largest of them: one that bounced may count as undelivered, too.
         lost = max(value(days, self.of, name, self.channel) for name in LOST)

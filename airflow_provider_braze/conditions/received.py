@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 from airflow_provider_braze.conditions.base import Condition, Question, Verdict
 from airflow_provider_braze.conditions.errors import BrazeWaitRefusedError
+from airflow_provider_braze.conditions.status import details_question
 from airflow_provider_braze.delivery.traces import TRACES, has_received, is_user, questions_about
 
 PEOPLE_PER_CALL = 50
+AHEAD = timedelta(days=1)
+"""How far ahead receipts may begin to count: a day that has begun somewhere may be tomorrow by UTC."""
 
 
 @dataclass
@@ -40,6 +43,16 @@ class Received(Condition):
     _got: set[int] = field(default_factory=set, init=False, repr=False)
     _unknown: set[int] = field(default_factory=set, init=False, repr=False)
     _asked: list[dict[int, Mapping[str, Any]]] = field(default_factory=list, init=False, repr=False)
+
+    def first_questions(self) -> list[Question]:
+        """Ask whether there is such a campaign or Canvas: nobody receives one that does not exist."""
+        return [details_question(self.of.removesuffix("_id"), self.program_id)]
+
+    def admit(self, answers: Sequence[Mapping[str, Any]], now: datetime) -> None:  # noqa: ARG002
+        """Refuse what is due only days later: a wait may begin before its send, yet not so long before."""
+        if self.since > (now + AHEAD).timestamp():
+            since = datetime.fromtimestamp(self.since, UTC)
+            raise BrazeWaitRefusedError(f"since is {since:%Y-%m-%d %H:%M} UTC, which lies ahead: no receipt counts.")
 
     def questions(self, now: datetime) -> list[Question]:  # noqa: ARG002
         """Ask for those who have not got it as far as known."""

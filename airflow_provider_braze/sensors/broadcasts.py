@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow_provider_braze.guards import check_choice
 from airflow_provider_braze.sensors.base import BrazeSensor
-from airflow_provider_braze.sensors.checks import is_plain, moment
+from airflow_provider_braze.sensors.checks import identifier, is_plain, moment
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -24,7 +24,7 @@ class BrazeScheduledBroadcastSensor(BrazeSensor):
     Returns ``{"broadcasts": [...]}``: what was found. Only what somebody scheduled in the dashboard is known, and of
     what recurs only the next time. A time on the users' own clocks is a span of 26 hours: "scheduled" wants all of it
     before ``before``, "nothing" none of it in the window. The key needs the permission
-    ``messages.schedule_broadcasts``.
+    ``messages.schedule_broadcasts``, and ``campaigns.details`` or ``canvas.details`` where one of them is meant.
     Rules: https://www.braze.com/docs/api/endpoints/messaging/schedule_messages/get_messages_scheduled/.
 
     :param expect: ``"scheduled"``, or ``"nothing"``.
@@ -62,6 +62,10 @@ class BrazeScheduledBroadcastSensor(BrazeSensor):
         self.since = since
         self.campaign_id = campaign_id
         self.canvas_id = canvas_id
+        # A template may come to nothing: what is meant is decided by what the author gave.
+        self._of = (
+            None if campaign_id is None and canvas_id is None else "canvas" if campaign_id is None else "campaign"
+        )
 
     def condition(self, context: Context) -> Broadcasts:  # noqa: ARG002
         """It is scheduled, or nothing is."""
@@ -71,6 +75,6 @@ class BrazeScheduledBroadcastSensor(BrazeSensor):
             expect=self.expect,
             before=moment("before", self.before).isoformat(),
             since=None if self.since is None else moment("since", self.since).isoformat(),
-            of=("campaign" if self.campaign_id else "canvas") if self.campaign_id or self.canvas_id else None,
-            program_id=self.campaign_id or self.canvas_id,
+            of=self._of,
+            program_id=None if self._of is None else identifier(f"{self._of}_id", getattr(self, f"{self._of}_id")),
         )

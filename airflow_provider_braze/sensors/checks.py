@@ -20,6 +20,16 @@ def is_plain(given: Any) -> bool:
     )
 
 
+def identifier(name: str, given: Any) -> str:
+    """Read an API identifier or a send id.
+
+    :raises ValueError: a template, or another task's output, came to nothing; most templates write that as None.
+    """
+    if given is None or str(given).strip() in ("", "None"):
+        raise ValueError(f"{name} is missing: it came to {given!r}, from a template or a task that left none.")
+    return str(given)
+
+
 def number(name: str, given: Any, *, above: float = -math.inf, least: float = -math.inf) -> float:
     """Read a number.
 
@@ -86,6 +96,20 @@ def accepted_of(given: Any) -> int:
     if found != int(found):
         raise ValueError(f"accepted is {given!r}: give a whole number, or the report of the task that sent.")
     return int(found)
+
+
+def report_of(accepted: Any) -> Mapping[str, Any]:
+    """Give the report of the task that sent, where ``accepted`` is one; an older version's tells less."""
+    return accepted if isinstance(accepted, Mapping) else {}
+
+
+def began_of(accepted: Any) -> datetime | None:
+    """Read when a delivery began off its report; None where it does not tell.
+
+    :raises ValueError: it tells something that is no time.
+    """
+    began = report_of(accepted).get("began")
+    return None if began is None else moment("accepted['began']", began)
 
 
 def names_of(name: str, given: Any) -> Mapping[str, Any]:

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow_provider_braze.conditions.base import moment_of
 from airflow_provider_braze.conditions.metrics import check_metrics, value
 from airflow_provider_braze.sensors.base import BrazeSensor
-from airflow_provider_braze.sensors.checks import accepted_of, is_plain, moment, names_of, number, share
+from airflow_provider_braze.sensors.checks import (
+    accepted_of,
+    began_of,
+    identifier,
+    is_plain,
+    moment,
+    names_of,
+    number,
+    report_of,
+    share,
+)
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -79,7 +89,9 @@ class MetricSensor(BrazeSensor):
         if is_plain(self.accepted):
             accepted_of(self.accepted)
         if isinstance(self.at_most, Mapping) or is_plain(self.at_most):
-            self._bounds()
+            most = self._bounds().get(str(self.metric), math.inf)
+            if self.at_most_share is None and is_plain(self.at_least) and number("at_least", self.at_least) > most:
+                raise ValueError(f"at_least is {self.at_least!r}, at_most of the same figure is {most:g}.")
         self._check_names()
 
     def _check_names(self) -> None:
@@ -167,6 +179,13 @@ class SinceMetricSensor(MetricSensor):
             raise ValueError(
                 f"baseline must be the output of a task that took one of a {self.of}; it has other fields."
             ) from None
+        began, taken = began_of(self.accepted), moment_of(given["taken_at"])
+        if began and taken > began:
+            raise ValueError(
+                f"The baseline was taken at {taken:%Y-%m-%d %H:%M:%S} UTC, after the delivery began at "
+                f"{began:%Y-%m-%d %H:%M:%S} UTC, as when both were cleared: what went out before it would not count. "
+                "Use since, or a baseline that was taken before."
+            )
         return {"from_day": first, "minus": minus}
 
 
@@ -189,7 +208,8 @@ class BrazeCampaignMetricSensor(SinceMetricSensor):
 
     def condition(self, context: Context) -> Figures:  # noqa: ARG002
         """The campaign's figure has reached the number."""
-        return self.figures(of=self.of, program_id=self.campaign_id, **self.from_baseline(self.campaign_id))
+        campaign_id = identifier("campaign_id", self.campaign_id)
+        return self.figures(of=self.of, program_id=campaign_id, **self.from_baseline(campaign_id))
 
 
 class BrazeCanvasMetricSensor(SinceMetricSensor):
@@ -211,7 +231,8 @@ class BrazeCanvasMetricSensor(SinceMetricSensor):
 
     def condition(self, context: Context) -> Figures:  # noqa: ARG002
         """The Canvas's figure has reached the number."""
-        return self.figures(of=self.of, program_id=self.canvas_id, **self.from_baseline(self.canvas_id))
+        canvas_id = identifier("canvas_id", self.canvas_id)
+        return self.figures(of=self.of, program_id=canvas_id, **self.from_baseline(canvas_id))
 
 
 class BrazeSendMetricSensor(MetricSensor):
@@ -222,7 +243,8 @@ class BrazeSendMetricSensor(MetricSensor):
 
     :param campaign_id: API identifier of the campaign. (templated)
     :param send_id: the id that the send was given, or got as a broadcast. (templated)
-    :param sent_at: when it was sent, where that is known; older than 14 days is refused. (templated)
+    :param sent_at: when it was sent, where that is known; older than 14 days is refused. By default as the report in
+        ``accepted`` tells. (templated)
     """
 
     of = "send"
@@ -238,9 +260,19 @@ class BrazeSendMetricSensor(MetricSensor):
 
     def condition(self, context: Context) -> Figures:  # noqa: ARG002
         """The send's figure has reached the number."""
-        if not isinstance(self.send_id, str) or not self.send_id.strip():
-            raise ValueError("send_id is missing: the task that sent left none.")
-        if len(self.send_id) > SEND_ID_CHARACTERS:
-            raise ValueError(f"send_id has {len(self.send_id)} characters, Braze takes {SEND_ID_CHARACTERS}.")
-        sent_at = None if self.sent_at is None else moment("sent_at", self.sent_at).isoformat()
-        return self.figures(of=self.of, program_id=self.campaign_id, send_id=self.send_id, sent_at=sent_at)
+        campaign_id = identifier("campaign_id", self.campaign_id)
+        send_id = identifier("send_id", self.send_id)
+        if not isinstance(self.send_id, str):
+            raise ValueError(f"send_id is {self.send_id!r}: give a text.")
+        if len(send_id) > SEND_ID_CHARACTERS:
+            raise ValueError(f"send_id has {len(send_id)} characters, Braze takes {SEND_ID_CHARACTERS}.")
+        used = report_of(self.accepted).get("send_id")
+        if used is not None and used != send_id:
+            raise ValueError(
+                f"send_id is {send_id!r}, but what was accepted went out with {used!r}, as when a task that makes ids "
+                "was cleared: none of it counts for this one."
+            )
+        sent_at = began_of(self.accepted) if self.sent_at is None else moment("sent_at", self.sent_at)
+        return self.figures(
+            of=self.of, program_id=campaign_id, send_id=send_id, sent_at=sent_at and sent_at.isoformat()
+        )

@@ -10,7 +10,7 @@ from airflow_provider_braze.delivery.audience import UnusableAudience, as_audien
 from airflow_provider_braze.delivery.errors import BrazeAudienceError
 from airflow_provider_braze.delivery.policy import SETTLING_TIME
 from airflow_provider_braze.sensors.base import BrazeSensor
-from airflow_provider_braze.sensors.checks import is_plain, moment, share, whole
+from airflow_provider_braze.sensors.checks import identifier, is_plain, moment, share, whole
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MOST_PEOPLE = 1000
 """Braze tells of 50 people in a request, and takes 250 of those a minute from the whole workspace."""
+MOST_ALONE = 100
+"""E-mail addresses and Braze's own ids take a request each: with more of them one look would use up that minute."""
 
 
 class BrazeRecipientsReceivedSensor(BrazeSensor):
@@ -27,7 +29,8 @@ class BrazeRecipientsReceivedSensor(BrazeSensor):
 
     Returns ``{"asked": ..., "received": ..., "missing": ..., "unknown": ...}``: those whom Braze does not know are
     counted apart, and never receive anything. Their profiles are asked for, which know one time for each campaign and
-    Canvas, the latest; whoever has it is not asked for again. The key needs the permission ``users.export.ids``.
+    Canvas, the latest; whoever has it is not asked for again. The key needs the permissions ``users.export.ids`` and
+    ``campaigns.details`` or ``canvas.details``.
     Rules: https://www.braze.com/docs/api/endpoints/export/user_data/post_users_identifier/.
 
     :param recipients: a list, the output of an upstream task, or an ``Audience``, as for the operators that send; only
@@ -36,8 +39,9 @@ class BrazeRecipientsReceivedSensor(BrazeSensor):
     :param canvas_id: API identifier of the Canvas, instead. (templated)
     :param since: receipts from then on count, a minute less since clocks differ; by default from when the run was due.
         (templated)
-    :param sample: ask for so many of them only, the same ones each time; at most 1,000. Of a larger audience without a
-        sample nobody is asked for.
+    :param sample: ask for so many of them only, the same ones each time; at most 1,000, and at most 100 of them with an
+        e-mail address or a ``braze_id``, which takes a request each. Of a larger audience without a sample nobody is
+        asked for.
     :param at_least_share: share of those whom Braze knows that is enough, above 0 and up to 1.
     :param max_unknown: how many may be unknown to Braze; of more the task fails, five minutes after ``since``, when
         those who are created by the send are there.
@@ -69,6 +73,8 @@ class BrazeRecipientsReceivedSensor(BrazeSensor):
             moment("since", since)
         if sample is not None:
             whole("sample", sample, least=1, most=MOST_PEOPLE)
+        if isinstance(recipients, list | tuple):
+            _check_alone(_least_alone(recipients, sample))
         self.recipients = recipients
         self.campaign_id = campaign_id
         self.canvas_id = canvas_id
@@ -76,6 +82,8 @@ class BrazeRecipientsReceivedSensor(BrazeSensor):
         self.sample = sample
         self.at_least_share = at_least_share
         self.max_unknown = max_unknown
+        # A template may come to nothing: what is meant is decided by what the author gave.
+        self._of = "canvas_id" if campaign_id is None else "campaign_id"
 
     def _do_render_template_fields(self, parent: Any, *args: Any, **kwargs: Any) -> None:
         """Airflow stores and shows rendered fields; the recipients' ids and addresses do not belong there."""
@@ -94,12 +102,41 @@ class BrazeRecipientsReceivedSensor(BrazeSensor):
         run: Any = context.get("dag_run")
         since = self.since if self.since is not None else getattr(run, "run_after", None) or datetime.now(UTC)
         began = moment("since", since)
+        people = people_of_audience(as_audience(self.recipients), self.sample, MOST_PEOPLE)
+        _check_alone(sum(map(_is_alone, people)))
         return Received(
-            of="campaign_id" if self.campaign_id else "canvas_id",
-            program_id=str(self.campaign_id or self.canvas_id),
-            people=people_of_audience(as_audience(self.recipients), self.sample, MOST_PEOPLE),
+            of=self._of,
+            program_id=identifier(self._of, getattr(self, self._of)),
+            people=people,
             since=began.timestamp(),
             at_least_share=self.at_least_share,
             max_unknown=self.max_unknown,
             settled_at=(began + SETTLING_TIME).timestamp(),
+        )
+
+
+def _is_alone(entry: Any) -> bool:
+    """Tell whether somebody takes a request of their own."""
+    return isinstance(entry, Mapping) and (entry.get("email") is not None or entry.get("braze_id") is not None)
+
+
+def _least_alone(recipients: Sequence[Any], sample: int | None) -> int:
+    """Say how many of a list take a request of their own, at least; a sample may hold all those who do not."""
+    alone = {
+        str(entry.get("email") or entry.get("braze_id")).strip().lower() for entry in filter(_is_alone, recipients)
+    }
+    others = sum(not _is_alone(entry) for entry in recipients)
+    return len(alone) if sample is None else min(sample, len(alone) + others) - others
+
+
+def _check_alone(count: int) -> None:
+    """Refuse more than one look may ask for: the quota would never suffice, and the wait would not end.
+
+    :raises ValueError: there are too many.
+    """
+    if count > MOST_ALONE:
+        raise ValueError(
+            f"{count:,} of those who are asked for have an e-mail address or a braze_id, which takes a request each: "
+            f"Braze can be asked for {MOST_ALONE} of them at a time. Give a sample of up to {MOST_ALONE}, or external "
+            "user ids."
         )

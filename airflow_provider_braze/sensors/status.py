@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_braze.sensors.base import BrazeSensor
+from airflow_provider_braze.sensors.checks import identifier
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -32,7 +33,7 @@ class BrazeCampaignActiveSensor(BrazeSensor):
         """The campaign is active."""
         from airflow_provider_braze.conditions.status import Active
 
-        return Active("campaign", self.campaign_id)
+        return Active("campaign", identifier("campaign_id", self.campaign_id))
 
 
 class BrazeCanvasActiveSensor(BrazeSensor):
@@ -54,4 +55,4 @@ class BrazeCanvasActiveSensor(BrazeSensor):
         """The Canvas is active."""
         from airflow_provider_braze.conditions.status import Active
 
-        return Active("canvas", self.canvas_id)
+        return Active("canvas", identifier("canvas_id", self.canvas_id))

@@ -30,7 +30,7 @@ campaigns:
   - {{id: {ids.CROWD}, name: Waited for by many, channel: email}}
   - {{id: {ids.FEW}, name: Waited for by few, channel: email}}
 canvases:
-  - {{id: {ids.LETTER}, name: Sunday letter, channel: email}}
+  - {{id: {ids.LETTER}, name: Sunday letter, channel: email, state: draft}}
   - {{id: {ids.JOURNEY}, name: First ten cups, channel: email}}
 """
 

@@ -41,7 +41,8 @@ def ended(airflow, braze):
     key = {"authorization": f"Bearer {KEY}"}
     fetch(f"{braze.url}/campaigns/trigger/send", {"campaign_id": NEWS, "recipients": people}, key)
     tomorrow = datetime.now(UTC) + timedelta(days=1)
-    braze.tell("programs", canvas_id=LETTER, next_send_time=tomorrow.isoformat(timespec="seconds"))
+    launched = {"state": "active", "next_send_time": tomorrow.isoformat(timespec="seconds")}
+    braze.tell("programs", canvas_id=LETTER, **launched)
     braze.tell("figures", campaign_id=BOUNCING, sent=50, bounces=6)
     braze.inject("echo_key_401", path="/canvas/data_series", times=None)
 

@@ -14,6 +14,7 @@ from airflow_provider_braze.sensors.broadcasts import BrazeScheduledBroadcastSen
 WEEKLY = "0f2c9a54-7f0e-4a55-9a55-2d8a4f6f1b10"
 WIN_BACK = "5e8d2f61-0b7c-4c1a-9d3e-6a1f2b3c4d5e"
 PATH = "/messages/scheduled_broadcasts"
+DETAILS = (200, {"message": "success", "name": "Offer", "draft": False, "schedule_type": "time_based"})
 REFUSED = (ValueError, BrazeWaitRefusedError)
 MODES = ["poke", "deferrable"]
 
@@ -49,7 +50,7 @@ def scheduled(other_braze):
             "schedule_type": kind}
             for n, (text, kind) in enumerate(rows)
         ]  # fmt: skip
-        return other_braze({PATH: (200, {"scheduled_broadcasts": found})})
+        return other_braze({PATH: (200, {"scheduled_broadcasts": found}), "/campaigns/details": DETAILS})
 
     return answer
 
@@ -57,6 +58,7 @@ def scheduled(other_braze):
 @pytest.mark.parametrize("how", MODES)
 def test_a_campaign_is_scheduled_before(how, look, braze_emulator):
     braze_emulator.change_program(campaign_id=WEEKLY, next_send_time=at(hours=3))
+    braze_emulator.change_program(campaign_id=WIN_BACK, next_send_time=at(hours=5))
     assert look("scheduled", how=how, campaign_id=WEEKLY, before=at(hours=4))
     assert not look("scheduled", how=how, campaign_id=WEEKLY, before=at(hours=2))
     assert not look("scheduled", how=how, campaign_id=WIN_BACK, before=at(hours=4))
@@ -65,6 +67,7 @@ def test_a_campaign_is_scheduled_before(how, look, braze_emulator):
 @pytest.mark.parametrize("how", MODES)
 def test_campaigns_and_canvases_of_one_id_are_told_apart(how, look, braze_emulator):
     braze_emulator.change_program(canvas_id=WEEKLY, next_send_time=at(hours=1))
+    braze_emulator.change_program(campaign_id=WEEKLY, next_send_time=at(hours=100))
     end = at(hours=3)
     assert not look("scheduled", how=how, campaign_id=WEEKLY, before=end)
     assert look("scheduled", how=how, canvas_id=WEEKLY, before=end)
@@ -298,7 +301,8 @@ def test_the_type_in_any_case(kind, look, other_braze):
         "name": "Offer", "id": "id-0", "type": kind, "tags": [],
         "next_send_time": f"{at(hours=1):%Y-%m-%d %H:%M:%S}", "schedule_type": "UTC",
     }  # fmt: skip
-    other_braze({PATH: (200, {"scheduled_broadcasts": [row]})})
+    found = (200, {"scheduled_broadcasts": [row]})
+    other_braze({PATH: found, "/campaigns/details": DETAILS, "/canvas/details": DETAILS})
     assert look("scheduled", campaign_id="id-0", before=at(hours=2))
     assert not look("nothing", campaign_id="id-0", before=at(hours=2))
     assert not look("scheduled", canvas_id="id-0", before=at(hours=2))

@@ -202,6 +202,7 @@ DETAILS = {
     "message": "success", "name": "Offer", "archived": False, "draft": False, "enabled": True, "channels": ["email"],
     "schedule_type": "api_triggered_delivery", "first_sent": None, "last_sent": None, "messages": {},
 }  # fmt: skip
+SCHEDULED = {**DETAILS, "schedule_type": "time_based"}
 JUNK = [None, [], {}, "text", 7, [None], [[]], [{}], {"a": 1}, {"stats": None}, {"stats": [7]}]
 ROWS = [
     {"time": TODAY}, {"time": None, "messages": {}}, {"time": 7, "messages": {}}, {"time": TODAY, "messages": None},
@@ -244,7 +245,8 @@ def test_figures_of_a_canvas_in_a_shape_of_their_own(data, wait, other_braze):
 @pytest.mark.parametrize("name", ["campaign", "canvas", "send", "recipients", "broadcast"])
 @pytest.mark.parametrize("body", [{"message": "success"}, [], None, 7], ids=as_id)
 def test_answers_without_what_was_asked_for(name, body, wait, other_braze):
-    other_braze({"/campaigns/details": (200, DETAILS), "/canvas/details": (200, DETAILS), PATHS[name]: (200, body)})
+    details = (200, SCHEDULED if name == "broadcast" else DETAILS)
+    other_braze({"/campaigns/details": details, "/canvas/details": details, PATHS[name]: (200, body)})
     ends_with_a_reason(wait, name, "poke")
 
 
@@ -252,7 +254,7 @@ def test_answers_without_what_was_asked_for(name, body, wait, other_braze):
 @pytest.mark.parametrize("name", ["broadcast", "recipients"])
 def test_rows_in_a_shape_of_their_own(name, rows, wait, other_braze):
     field = "users" if name == "recipients" else "scheduled_broadcasts"
-    other_braze({PATHS[name]: (200, {"message": "success", field: rows})})
+    other_braze({"/campaigns/details": (200, SCHEDULED), PATHS[name]: (200, {"message": "success", field: rows})})
     ends_with_a_reason(wait, name, "poke")
 
 
@@ -280,7 +282,8 @@ RECEIPTS = [
 @pytest.mark.parametrize("receipts", RECEIPTS, ids=as_id)
 def test_receipts_in_a_shape_of_their_own(receipts, wait, other_braze):
     users = [{"external_id": name, "campaigns_received": receipts} for name in ("u-1", "u-2")]
-    other_braze({PATHS["recipients"]: (200, {"message": "success", "users": users})})
+    answer = (200, {"message": "success", "users": users})
+    other_braze({"/campaigns/details": (200, DETAILS), PATHS["recipients"]: answer})
     ends_with_a_reason(wait, "recipients", "poke")
 
 

@@ -112,6 +112,9 @@ class ScheduledStory(Story):
     def parameters(self):
         return {"expect": "scheduled", "campaign_id": WEEKLY, "before": ahead(hours=5)}
 
+    def before(self, emulator, send):
+        emulator.change_program(campaign_id=WEEKLY, next_send_time=ahead(days=9))
+
     def happens(self, emulator, send):
         emulator.change_program(campaign_id=WEEKLY, next_send_time=ahead(hours=2))
 
