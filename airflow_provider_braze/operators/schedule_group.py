@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskGroup, XCom
 
 from airflow_provider_braze.operators.base import BrazeBaseOperator
+from airflow_provider_braze.operators.scheduling import Scheduling
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_braze.delivery.schedule_calls import Called
-    from airflow_provider_braze.operators.scheduling import Scheduling
 
 _BEGAN = {"success", "failed", "running", "deferred", "up_for_retry"}
 _FAILED = {"failed", "upstream_failed"}
@@ -52,11 +52,16 @@ def guarded_schedule(group_id: str, operator: type[Scheduling], /, **parameters:
     :param operator: what schedules, such as
         :class:`~airflow_provider_braze.operators.schedule.BrazeScheduleCampaignOperator`.
     :param parameters: of that operator, all but ``task_id``.
-    :raises ValueError: ``wait_until_sent`` is among them: the guard would come after the messages; or nothing was made
-        inside of the group.
+    :raises ValueError: the operator schedules nothing; ``wait_until_sent`` is among the parameters: the guard would
+        come after the messages; or nothing was made inside of the group.
     """
     if parameters.get("wait_until_sent"):
         raise ValueError("wait_until_sent does not go with a guard, which would run after the messages have gone out.")
+    if not issubclass(operator, Scheduling):
+        raise ValueError(
+            f"{operator.__name__} schedules nothing that could be taken back: give one such as "
+            "BrazeScheduleCampaignOperator."
+        )
     return GuardedSchedule(group_id, operator, parameters)
 
 

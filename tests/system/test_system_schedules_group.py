@@ -14,6 +14,7 @@ from airflow_provider_braze.operators.schedule import (
     BrazeScheduleMessagesOperator,
 )
 from airflow_provider_braze.operators.schedule_group import guarded_schedule
+from airflow_provider_braze.operators.send import BrazeSendCampaignOperator
 
 WEEKLY = "0f2c9a54-7f0e-4a55-9a55-2d8a4f6f1b10"
 APRIL = "2099-04-07T09:00:00Z"
@@ -262,6 +263,12 @@ def test_a_teardown_alone_is_no_guard():
         guarded_schedule("launch", BrazeScheduleCampaignOperator, campaign_id=WEEKLY, schedule=APRIL, recipients=["p"]),
     ):
         EmptyOperator(task_id="cleanup").as_teardown()
+
+
+@pytest.mark.parametrize("operator", [BrazeSendCampaignOperator, EmptyOperator])
+def test_what_schedules_nothing_needs_no_guard(operator):
+    with pytest.raises(ValueError, match=f"{operator.__name__} schedules nothing that could be taken back"):
+        guarded_schedule("launch", operator, campaign_id=WEEKLY, recipients=["p"])
 
 
 def test_a_guard_after_the_messages_is_none():
