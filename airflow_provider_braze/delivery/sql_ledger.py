@@ -21,15 +21,14 @@ from __future__ import annotations
 
 import json
 import re
-import secrets
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import closing
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_braze.api.errors import BrazeConfigurationError
 from airflow_provider_braze.api.models.recipients import identity_of
@@ -39,6 +38,7 @@ from airflow_provider_braze.delivery.ledger import Claim, Counts, Intent, Ledger
 from airflow_provider_braze.delivery.outcome import Outcome
 from airflow_provider_braze.delivery.plan import Plan
 from airflow_provider_braze.delivery.report import MOST_IDS
+from airflow_provider_braze.delivery.sql_claims import Wish, answer
 from airflow_provider_braze.delivery.sql_names import delivery_name, hash_of, number_of
 from airflow_provider_braze.delivery.sql_store import SqlStore
 
@@ -90,34 +90,12 @@ class SqlLedger(Ledger):
             return store.transact(partial(_find_schedules, store, task))
 
 
-class _Ticket(NamedTuple):
-    """A durable intent.
-
-    :param new: hashes of those who had been free; all others of the request had been in doubt.
-    """
-
-    request: int
-    new: Sequence[str]
-
-
-@dataclass(slots=True)
-class _Wish:
-    """An intent on its way; made before the first attempt to write it, so that another attempt finds its own traces.
-
-    :param taken: places of recipients whose doubt it takes over, with the time of the first intent for them.
-    """
-
-    intent: Intent
-    people: list[str]
-    request: int = field(default_factory=partial(secrets.randbits, 63))
-    taken: dict[int, float] = field(default_factory=dict)
-
-
 class _OpenSqlLedger(OpenLedger):
     def __init__(self, store: SqlStore, task: TaskTry, plan: Plan) -> None:
         self._store, self._task, self._endpoint, self._target = store, task, plan.endpoint, plan.target
         self._names: dict[str, Any] = {"base": number_of(delivery_name(task)), "task": task.name, "token": task.token}
         self.past = Past()
+        self._met: dict[int, set[str]] = {}
         try:
             self._store.transact(self._open)
         except BaseException:
@@ -130,7 +108,7 @@ class _OpenSqlLedger(OpenLedger):
 
     def write(self, intents: Sequence[Intent], settlements: Sequence[Settlement]) -> list[Claim]:
         """Write all in one transaction; those that free recipients have one of their own before."""
-        wishes = [_Wish(intent, self._hashes(intent)) for intent in intents]
+        wishes = [Wish(intent, self._hashes(intent)) for intent in intents]
         # Who waits for recipients while it has deleted others could wait in a circle.
         if any(settlement.outcome not in _KEPT for settlement in settlements):
             self._store.transact(partial(self._write, [], settlements))
@@ -170,7 +148,7 @@ class _OpenSqlLedger(OpenLedger):
         self._look_back(connection)
 
     def _write(
-        self, wishes: list[_Wish], settlements: Sequence[Settlement], connection: Connection
+        self, wishes: list[Wish], settlements: Sequence[Settlement], connection: Connection
     ) -> list[Claim] | None:
         token = self._run(connection, "fence").scalar()
         if settlements:
@@ -267,7 +245,7 @@ class _OpenSqlLedger(OpenLedger):
             self._run(connection, "shrink", rows)
             self._run(connection, "drop_empty", rows)
 
-    def _claim(self, connection: Connection, wishes: list[_Wish]) -> list[Claim]:
+    def _claim(self, connection: Connection, wishes: list[Wish]) -> list[Claim]:
         people = [(wish, place) for wish in wishes for place in range(len(wish.people))]
         rows: list[dict[str, Any]] = [
             {"recipient": wish.people[place], "request": wish.request, "number": number}
@@ -291,7 +269,7 @@ class _OpenSqlLedger(OpenLedger):
         claims, numbers = [], iter(range(len(people)))
         for wish in wishes:
             owners = None if found is None else [found.get(next(numbers)) for _ in wish.people]
-            claims.append(_answer(wish, owners))
+            claims.append(answer(wish, owners, self._met))
         self._intend(connection, wishes, claims)
         return claims
 
@@ -301,7 +279,7 @@ class _OpenSqlLedger(OpenLedger):
     def _take(
         self,
         connection: Connection,
-        people: list[tuple[_Wish, int]],
+        people: list[tuple[Wish, int]],
         doubts: list[Row[Any]],
         rows: list[dict[str, Any]],
     ) -> dict[int, Row[Any]]:
@@ -320,7 +298,7 @@ class _OpenSqlLedger(OpenLedger):
         self._shrink(connection, (row.request for row in moved))
         return found
 
-    def _intend(self, connection: Connection, wishes: list[_Wish], claims: list[Claim]) -> None:
+    def _intend(self, connection: Connection, wishes: list[Wish], claims: list[Claim]) -> None:
         """Write the requests last, so that waiting for others does not make their intents look old."""
         rows = [
             {
@@ -353,31 +331,3 @@ def _find_schedules(store: SqlStore, task: TaskTry, connection: Connection) -> l
     generation = store.run(connection, "find_try", **names).scalar()
     names["delivery"] = number_of(delivery_name(task, generation or 0))
     return list(store.run(connection, "schedule_ids", **names).scalars())
-
-
-def _answer(wish: _Wish, owners: Sequence[Row[Any] | None] | None) -> Claim:
-    """Say who of a wish is free.
-
-    :param owners: to which request each of them belongs; None where all belong to this one, and are new.
-    """
-    if owners is None:
-        return Claim(_Ticket(wish.request, wish.people), range(len(wish.people)))
-    places: dict[str, list[int]] = {"mine": [], "unknown": [], "accepted": [], "intent": []}
-    for place, owner in enumerate(owners):
-        places[owner.state if owner is not None and owner.state else "intent"].append(place)
-    met = Counter(owner.request for owner in owners if owner is not None and owner.state == "accepted")
-    of = {owner.request: owner for owner in owners if owner is not None}
-    # How many Braze refused is known, not who they were: it counts where all of a request are met again.
-    refused = sum(of[request].refused for request, times in met.items() if times == of[request].recipients)
-    free, doubt = places["mine"], places["unknown"]
-    new = [wish.people[place] for place in free if place not in wish.taken]
-    since = [wish.taken[place] for place in free if place in wish.taken]
-    since += [owner.first_intent_at for owner in owners if owner is not None and owner.state == "unknown"]
-    claim = Claim(_Ticket(wish.request, new) if free else None, free, doubt=doubt, held=places["intent"])
-    claim.took_doubt = bool(wish.taken)
-    claim.accepted, claim.refused = len(places["accepted"]) - refused, refused
-    if since:
-        claim.since = min(since)
-    if left_by := [owner.left_by for owner in owners if owner is not None and owner.state == "unknown"]:
-        claim.left_by = max(left_by)
-    return claim

@@ -453,6 +453,15 @@ def test_a_clear_is_not_forgotten_where_the_first_try_after_it_ends_early(people
     assert people() == {"u-1": 2}
 
 
+def test_whom_braze_refused_by_name_is_not_taken_for_accepted_in_another_order(people, ledger, braze_emulator):
+    braze_emulator.inject("errors_in_201", indexes=[3], style="objects")
+    for try_number, order in ((1, MANY), (2, [*MANY[25:], *MANY[:25]])):
+        with pytest.raises(BrazeDeliveryError) as caught:
+            retry(None, try_number=try_number, ledger=ledger, recipients=order)
+        assert (caught.value.report["accepted"], caught.value.report["failed"]) == (149, 1)
+    assert max(people().values()) == 1
+
+
 # Schedules.
 
 
