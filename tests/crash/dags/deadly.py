@@ -60,6 +60,10 @@ class _OpenDeadly(OpenLedger):
         return self._inner.past
 
     @property
+    def generation(self):  # type: ignore[override]
+        return self._inner.generation
+
+    @property
     def note(self):  # type: ignore[override]
         return self._inner.note
 
