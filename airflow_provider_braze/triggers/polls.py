@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 JITTER = 0.05
 """Share of an interval by which polls differ, so that they do not go out in step for ever."""
 LEAST_INTERVAL = 0.1
+LEAST_TURN = 30.0
+"""Seconds that a question waits for its turn at least: a wait that asks a hundred must get all answers of a round."""
 AT_ONCE = 100
 """How many waits get an answer before the triggerer's loop has its turn: each takes its time to judge it."""
 _NOT_ALLOWED = (BrazeUnauthorizedError, BrazeForbiddenError, BrazeConfigurationError)
@@ -173,7 +175,7 @@ class _Poll:
             while await self._until_due(loop):
                 begun = self._due_from = loop.time()
                 try:
-                    await self._tell(Told(begun, await self._ask(self._question, self._interval)))
+                    await self._tell(Told(begun, await self._ask(self._question, max(self._interval, LEAST_TURN))))
                 except BrazeError as error:
                     if isinstance(error, BrazeRateLimitError):
                         self._due_from = max(begun, loop.time() + (error.retry_after or 0.0) - self._interval)
