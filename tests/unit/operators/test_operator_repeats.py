@@ -148,7 +148,8 @@ def test_a_retry_of_what_is_done_sends_nothing(send, people, braze_emulator, cap
         again = retry(store)
     assert len(braze_emulator.requests()) == made
     assert (again["accepted"], again["accepted_before"], again["requests"]) == (150, 150, 0)
-    assert again["dispatch_ids"] == first["dispatch_ids"]
+    # The first ones come as they were answered.
+    assert sorted(again["dispatch_ids"]) == sorted(first["dispatch_ids"])
     assert "150 recipients in 3 requests are done, 0 in doubt" in caplog.text
     assert set(people().values()) == {1}
 
