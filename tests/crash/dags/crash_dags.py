@@ -46,11 +46,12 @@ def shared():
         "on_unknown": CELL.get("on_unknown", "fail"),
         "on_clear": CELL.get("on_clear", "resume"),
         "ledger": ledger(),
-        "delivery_key": CELL.get("delivery_key"),
         "settling_time": timedelta(seconds=CELL.get("settling_time", 0)),
         "max_quota_wait": timedelta(seconds=CELL.get("max_quota_wait", 1)),
         "retry_server_errors": CELL.get("retry_server_errors", True),
     }
+    if CELL.get("delivery_key"):
+        given["delivery_key"] = CELL["delivery_key"]
     if "execution_timeout" in CELL:
         given["execution_timeout"] = timedelta(seconds=CELL["execution_timeout"])
     return given

@@ -95,6 +95,10 @@ class _OpenDeadly(OpenLedger):
         self._note("begins", note)
         self._die_if("before", before, after)
         claims = self._inner.write(intents, settlements)
+        # Where nobody is free there is nothing to write.
+        note["intents"] = [
+            intent.request.place for intent, claim in zip(intents, claims, strict=True) if claim.ticket is not None
+        ]
         self._note("durable", note)
         self._die_if("after", before, after)
         return claims
