@@ -179,13 +179,16 @@ class FirstResult(BrazeBaseOperator):
         from airflow_provider_braze.hooks.errors import airflow_errors
 
         store, counts = context.get("task_state_store"), guards.this_try(context).counts
+        asked = {name: getattr(self, name) for name in self.template_fields}
         with airflow_errors(repeatable=True):
             kept = read(store, RESULT) if store is not None else None
-            if kept and (self.on_clear == "resume" or not counts.tell_clear(Counts(*kept["counts"]))):
+            again = self.on_clear == "resume" or (kept and not counts.tell_clear(Counts(*kept["counts"])))
+            # The author may have corrected what it is of.
+            if kept and again and kept["asked"] == asked:
                 self.log.info("The result is the one of an earlier try, as the send after it goes on.")
                 return kept["result"]
         result = super().execute(context)
         if store is not None:
             with airflow_errors(repeatable=True):
-                write(store, RESULT, {"counts": list(counts), "result": result})
+                write(store, RESULT, {"counts": list(counts), "asked": asked, "result": result})
         return result

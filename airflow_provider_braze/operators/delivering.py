@@ -206,7 +206,8 @@ class BrazeDeliveryOperator(GuardedOperator):
                 goes_on=delivery.course.goes_on,
                 paused=delivery.course.deferred,
             )
-        self.log.info("Done: %s.", plan.report)
+        nothing_new = 0 < plan.report.accepted == plan.report.accepted_before
+        self.log.info("%s: %s.", "Nothing was left to send" if nothing_new else "Done", plan.report)
         if plan.report.send_id and (instance := context.get("ti")):
             # Airflow takes what is in the brackets of .output["send_id"] for a key of its own.
             instance.xcom_push(key="send_id", value=plan.report.send_id)

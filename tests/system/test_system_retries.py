@@ -140,6 +140,7 @@ def test_a_cleared_task_sends_nothing_again(run_dag, sending, clear_and_run, bra
     log = said()
     if HAS_STORE:
         assert "It was cleared: only what is left is sent" in log
+        assert "Nothing was left to send: " in log
         assert "on_clear='resend'" in log
     else:
         assert "nothing was sent now" in log

@@ -13,6 +13,7 @@ from airflow_provider_braze.operators.baseline import BrazeCampaignBaselineOpera
 from airflow_provider_braze.operators.send import BrazeCreateSendIdOperator, BrazeSendCampaignOperator
 
 WEEKLY = CANVAS = "0f2c9a54-7f0e-4a55-9a55-2d8a4f6f1b10"
+OTHER = "5d1e0f3a-0000-4000-8000-000000000001"
 KINDS = [
     (BrazeCampaignBaselineOperator, {"campaign_id": WEEKLY}),
     (BrazeCanvasBaselineOperator, {"canvas_id": CANVAS}),
@@ -91,6 +92,18 @@ def test_without_a_store_each_try_makes_its_own(braze_emulator, kind, parameters
 def test_another_word_is_refused(kind, parameters):
     with pytest.raises(ValueError, match="on_clear must be one of 'resume', 'resend'"):
         kind(task_id="before", on_clear="again", **parameters)
+
+
+@pytest.mark.parametrize(("kind", "parameters"), KINDS)
+def test_of_something_else_it_makes_a_new_one(braze_emulator, kind, parameters):
+    store = Store()
+    kind(task_id="before", **parameters).execute(context(store))
+    braze_emulator.add_campaign(OTHER, name="Other", state="active")
+    braze_emulator.add_canvas(OTHER, name="Other", state="active")
+    parameters = dict.fromkeys(parameters, OTHER)
+    second = kind(task_id="before", **parameters).execute(context(store, max_tries=1, try_number=2))
+    assert braze_emulator.summary()["requests"] == 2
+    assert kind(task_id="before", **parameters).execute(context(store, max_tries=2, try_number=3)) == second
 
 
 def test_a_report_tells_when_its_delivery_began_also_after_a_clear(braze_emulator):
