@@ -19,7 +19,6 @@ from airflow_provider_braze.sensors.status import BrazeCampaignActiveSensor, Bra
 
 MODES = ["poke", "reschedule", "deferrable"]
 TODAY = datetime.now(UTC).date().isoformat()
-NOW = datetime.now(UTC).isoformat()
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 EXPORT = "/users/export/ids"
 
@@ -96,7 +95,7 @@ def test_a_key_that_may_not_read_the_details(wait, send, connection, campaign, b
     braze_emulator.reset({"api_keys": [{"name": "one", "key": "k-1", "permissions": ["users.export.ids"]}]})
     connection(password="k-1")
     with pytest.raises(AirflowSensorTimeout, match="0 of 1 have"):
-        wait(BrazeRecipientsReceivedSensor, campaign_id=campaign, recipients=["a"], since=NOW, timeout=0.05)
+        wait(BrazeRecipientsReceivedSensor, campaign_id=campaign, recipients=["a"], since=from_now(), timeout=0.05)
 
 
 @pytest.mark.parametrize("how", MODES)
@@ -238,6 +237,6 @@ def test_a_sample_of_mostly_ids(wait, campaign):
             campaign_id=campaign,
             recipients=people,
             sample=200,
-            since=NOW,
+            since=from_now(),
             timeout=0.05,
         )
