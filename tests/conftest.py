@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -116,6 +117,14 @@ def served():
     for server in servers:
         server.shutdown()
         server.server_close()
+
+
+@pytest.fixture
+def early_in_the_hour():
+    """Waits where the hour is about to end: the emulator's quota begins anew with it, and nothing would be scarce."""
+    left = 3600 - time.time() % 3600
+    if left < 60:
+        time.sleep(left + 1)
 
 
 @pytest.fixture

@@ -186,6 +186,7 @@ def test_answer_lost(cell, fault, ledger, on_unknown):
         assert dict(delivered) == dict.fromkeys(everybody, 1)
 
 
+@pytest.mark.usefixtures("early_in_the_hour")
 @pytest.mark.parametrize("way_on", ["resumed", "resumed_and_killed", "trigger_lost", "cleared"])
 @pytest.mark.parametrize("on_unknown", POLICIES)
 @pytest.mark.parametrize("ledger", LEDGERS)

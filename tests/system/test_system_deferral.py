@@ -100,6 +100,7 @@ def test_the_settling_time_of_reconcile_defers(trial, braze_emulator, remembered
     assert len(deliveries) == 300
 
 
+@pytest.mark.usefixtures("early_in_the_hour")
 def test_a_tiny_hour_defers_until_the_next(braze_emulator, sending, remembered, connection):
     """The hour is the emulator's: the trigger is for its end, and the clock is moved there instead of waiting."""
 

@@ -893,6 +893,7 @@ def test_requests_under_way_are_finished_before_the_pause(braze_emulator):
     assert set(store.states()) <= {"a", "."}
 
 
+@pytest.mark.usefixtures("early_in_the_hour")
 @pytest.mark.parametrize("limit", [2, 5])
 def test_a_used_up_hour_pauses_until_the_next(braze_emulator, limit):
     braze_emulator.reset({"users": [], "rate_limits": {"default_hourly": limit}})
@@ -919,6 +920,7 @@ def test_without_a_ledger_nobody_can_go_on_later_so_it_waits(braze_emulator):
     assert (error, report["accepted"]) == (None, 150)
 
 
+@pytest.mark.usefixtures("early_in_the_hour")
 @pytest.mark.parametrize("on_unknown", ["skip", "resend", "reconcile"])
 @pytest.mark.parametrize("told", ["by a 429", "by headers"])
 def test_a_pause_after_a_doubt_that_was_decided_on_is_still_a_pause(braze_emulator, on_unknown, told):
