@@ -161,6 +161,11 @@ class Run:
         path = f"dags/{self._dag_id}/dagRuns/{self.run_id}/taskInstances/{task_id}{part}"
         fetch(f"{self._airflow._url}/api/v2/{path}", {"new_state": state}, self._airflow._headers, "PATCH")
 
+    def wait_for_end(self):
+        """A clear at the moment at which the scheduler ends the run would be lost."""
+        path = f"dags/{self._dag_id}/dagRuns/{self.run_id}"
+        self._airflow.wait_for("the run's end", lambda: self._airflow.get(path)["state"] in ("success", "failed"))
+
     def clear(self, task_id="launch", downstream=True):
         self._airflow.post(
             f"dags/{self._dag_id}/clearTaskInstances",
@@ -266,6 +271,7 @@ def test_a_guard_that_is_cleared_has_all_scheduled_anew(start):
     run = start("guarded")
     run.wait_for("launch.call_off", "success")
     assert (run.states()["look"], run.schedules()) == ("failed", ["deleted"] * 3)
+    run.wait_for_end()
     run.clear("launch.look")
     run.wait_for("launch.call_off", "success", tries=2)
     assert run.schedules() == ["deleted"] * 3 + ["waiting"] * 3
@@ -276,6 +282,7 @@ def test_who_clears_the_teardown_has_looked_into_braze(start, airflow):
     run = start("refused")
     run.wait_for("launch.call_off", "failed")
     assert run.schedules() == ["deleted"] * 3
+    run.wait_for_end()
     run.clear("launch.call_off", downstream=False)
     run.wait_for("launch.call_off", "success", tries=2)
     assert "1 of 3 schedules could NOT be deleted" in trigger_log(airflow, run)
