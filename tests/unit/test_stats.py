@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import airflow.sdk
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
+from task_states import NEVER_EXPIRE, TaskState
 
 from airflow_provider_braze import stats
 from airflow_provider_braze.delivery.report import Report
@@ -175,7 +176,7 @@ def test_reports_that_are_none_fail_nothing(listener):
 
 def test_a_delivery_that_defers_is_counted_once(braze_emulator, monkeypatch, connection):
     """Whatever comes of the tries together is what the counters say in the end."""
-    monkeypatch.setattr(airflow.sdk, "NEVER_EXPIRE", timedelta.max, raising=False)  # Airflow 3.1 has no such word.
+    monkeypatch.setattr(airflow.sdk, "NEVER_EXPIRE", NEVER_EXPIRE, raising=False)  # Airflow 3.1 has no such word.
     counted = Counter()
     monkeypatch.setattr(stats, "_increase", lambda: lambda name, number, tags: counted.update({name: number}))
     connection(extra={"lanes": 1})
@@ -189,23 +190,10 @@ def test_a_delivery_that_defers_is_counted_once(braze_emulator, monkeypatch, con
     braze_emulator.inject("rate_limited", retry_after=600.0, header_style="retry_after", skip=2)
     instance = SimpleNamespace(try_number=1, max_tries=0, dag_id="d", run_id="r", task_id="send", map_index=-1)
     instance.xcom_push = lambda **_: None
-    context = {"ti": instance, "task_state_store": Store()}
+    context = {"ti": instance, "task_state_store": TaskState()}
     with pytest.raises(TaskDeferred):
         task.execute(context)
     assert counted == {"braze.requests": 2, "braze.recipients.accepted": 100, "braze.recipients.duplicates": 10}
     report = task.resume(context)
     assert (report["accepted"], report["skipped"]) == (300, 0)
     assert counted == {"braze.requests": 6, "braze.recipients.accepted": 300, "braze.recipients.duplicates": 10}
-
-
-class Store:
-    """A task state store, as Airflow's: JSON by key."""
-
-    def __init__(self):
-        self._kept = {}
-
-    def get(self, key):
-        return json.loads(self._kept[key]) if key in self._kept else None
-
-    def set(self, key, value, *, retention=None):
-        self._kept[key] = json.dumps(value)

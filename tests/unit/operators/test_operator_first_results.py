@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import airflow.sdk
 import pytest
+from task_states import NEVER_EXPIRE, TaskState
 
 from airflow_provider_braze.operators.baseline import BrazeCampaignBaselineOperator, BrazeCanvasBaselineOperator
 from airflow_provider_braze.operators.send import BrazeCreateSendIdOperator, BrazeSendCampaignOperator
@@ -25,21 +25,7 @@ KINDS = [
 def _never_expire(monkeypatch):
     """Airflow 3.1 has no task state; what is shown here is what becomes of it."""
     if not hasattr(airflow.sdk, "NEVER_EXPIRE"):
-        monkeypatch.setattr(airflow.sdk, "NEVER_EXPIRE", timedelta.max, raising=False)
-
-
-class Store:
-    """A task state store, as Airflow's: JSON by key."""
-
-    def __init__(self):
-        self.kept = {}
-
-    def get(self, key):
-        return json.loads(self.kept[key]) if key in self.kept else None
-
-    def set(self, key, value, *, retention=None):
-        assert retention is airflow.sdk.NEVER_EXPIRE
-        self.kept[key] = json.dumps(value)
+        monkeypatch.setattr(airflow.sdk, "NEVER_EXPIRE", NEVER_EXPIRE, raising=False)
 
 
 def context(store, max_tries=0, try_number=1, clear_number=0, began=None):
@@ -52,7 +38,7 @@ def context(store, max_tries=0, try_number=1, clear_number=0, began=None):
 
 @pytest.mark.parametrize(("kind", "parameters"), KINDS)
 def test_cleared_it_gives_its_first_result(braze_emulator, kind, parameters):
-    store = Store()
+    store = TaskState()
     first = kind(task_id="before", **parameters).execute(context(store))
     again = kind(task_id="before", **parameters).execute(context(store, max_tries=1, try_number=2))
     assert again == first
@@ -61,7 +47,7 @@ def test_cleared_it_gives_its_first_result(braze_emulator, kind, parameters):
 
 @pytest.mark.parametrize(("kind", "parameters"), KINDS)
 def test_cleared_to_send_anew_it_makes_a_new_one_and_a_retry_of_that_keeps_it(braze_emulator, kind, parameters):
-    store = Store()
+    store = TaskState()
     task = kind(task_id="before", on_clear="resend", **parameters)
     task.execute(context(store))
     second = task.execute(context(store, max_tries=1, try_number=2))
@@ -71,7 +57,7 @@ def test_cleared_to_send_anew_it_makes_a_new_one_and_a_retry_of_that_keeps_it(br
 
 
 def test_a_clear_that_leaves_airflows_count_is_seen_by_the_runs_new_beginning(braze_emulator):
-    store = Store()
+    store = TaskState()
     task = BrazeCreateSendIdOperator(task_id="before", campaign_id=WEEKLY, on_clear="resend")
     first = task.execute(context(store, max_tries=1))
     # Another task of the run was cleared: this is a retry.
@@ -96,7 +82,7 @@ def test_another_word_is_refused(kind, parameters):
 
 @pytest.mark.parametrize(("kind", "parameters"), KINDS)
 def test_of_something_else_it_makes_a_new_one(braze_emulator, kind, parameters):
-    store = Store()
+    store = TaskState()
     kind(task_id="before", **parameters).execute(context(store))
     braze_emulator.add_campaign(OTHER, name="Other", state="active")
     braze_emulator.add_canvas(OTHER, name="Other", state="active")
@@ -107,7 +93,7 @@ def test_of_something_else_it_makes_a_new_one(braze_emulator, kind, parameters):
 
 
 def test_a_report_tells_when_its_delivery_began_also_after_a_clear(braze_emulator):
-    store = Store()
+    store = TaskState()
     send = {"task_id": "send", "campaign_id": WEEKLY, "recipients": ["kim"], "send_id": "week-47"}
     first = BrazeSendCampaignOperator(**send).execute(context(store))
     began = datetime.fromisoformat(first["began"])
