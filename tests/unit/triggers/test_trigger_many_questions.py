@@ -26,5 +26,5 @@ def test_all_questions_are_answered(braze_emulator):
         async with contextlib.aclosing(trigger.run()) as events:
             return (await anext(events)).payload
 
-    event = asyncio.run(asyncio.wait_for(wait(), 30))
+    event = asyncio.run(asyncio.wait_for(wait(), 120))
     assert event["result"] == {"asked": 40, "received": 40, "missing": 0, "unknown": 0}

@@ -23,6 +23,8 @@ WEEKLY = "0f2c9a54-7f0e-4a55-9a55-2d8a4f6f1b10"
 WIN_BACK = "5e8d2f61-0b7c-4c1a-9d3e-6a1f2b3c4d5e"
 PAUSED = "b4d6e8f0-1a2c-4e3f-9b8d-7c6a5f4e3d2c"
 TODAY = datetime.now(UTC).date().isoformat()
+# What is waited for comes at once: only a wait that hangs gets there.
+PATIENCE = 60
 
 
 def deferred(sensor_class, **parameters):
@@ -51,16 +53,16 @@ def others():
     return [one for one in asyncio.all_tasks() if one is not asyncio.current_task()]
 
 
-async def until(condition, seconds=10.0):
-    end = time.monotonic() + seconds
+async def until(condition):
+    end = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < end, "it does not come about"
         await asyncio.sleep(0.01)
 
 
-async def settled(interval=0.2):
+async def settled():
     """Whatever polls there are have had the time to end."""
-    await until(lambda: not others(), 5 + 3 * interval)
+    await until(lambda: not others())
 
 
 @pytest.fixture
@@ -117,10 +119,10 @@ def test_a_thousand_waits_for_one_thing_cost_one_request_per_interval(braze_emul
         begun = time.monotonic()
         await until(lambda: asked("/campaigns/details") - before >= 3)
         braze_emulator.change_program(campaign_id=PAUSED, state="active")
-        events = await asyncio.wait_for(asyncio.gather(*tasks), 20)
+        events = await asyncio.wait_for(asyncio.gather(*tasks), PATIENCE)
         intervals = (time.monotonic() - begun) / 0.5
         requests = asked("/campaigns/details") - before
-        await settled(0.5)
+        await settled()
         return events, requests, intervals
 
     events, requests, intervals = asyncio.run(wait())
@@ -140,7 +142,7 @@ def test_two_questions_cost_two_requests(braze_emulator, asked):
     before = asked("/campaigns/data_series")
 
     async def wait():
-        events = await asyncio.wait_for(asyncio.gather(*(event_of(again(one)) for one in waits)), 10)
+        events = await asyncio.wait_for(asyncio.gather(*(event_of(again(one)) for one in waits)), PATIENCE)
         await settled()
         return events
 
@@ -157,7 +159,7 @@ def test_the_same_question_over_two_connections(braze_emulator, asked, paused, m
     before = asked("/campaigns/details")
 
     async def wait():
-        await asyncio.wait_for(asyncio.gather(*(event_of(again(one)) for one in waits)), 10)
+        await asyncio.wait_for(asyncio.gather(*(event_of(again(one)) for one in waits)), PATIENCE)
         await settled()
 
     asyncio.run(wait())
@@ -165,19 +167,21 @@ def test_the_same_question_over_two_connections(braze_emulator, asked, paused, m
 
 
 def test_the_shortest_interval_counts_while_somebody_has_it(braze_emulator, asked, paused):
-    stored, hasty = paused(poke_interval=60), paused(poke_interval=0.1)
+    stored, hasty = paused(poke_interval=3600), paused(poke_interval=0.1)
 
     async def wait():
         slow = asyncio.create_task(event_of(again(stored)))
         await asyncio.sleep(0.3)
         before = asked("/campaigns/details")
         await asyncio.sleep(0.3)
-        assert asked("/campaigns/details") == before, "nobody asks more often than once a minute"
+        assert asked("/campaigns/details") == before, "nobody asks more often than once an hour"
         quick = asyncio.create_task(event_of(again(hasty)))
-        await until(lambda: asked("/campaigns/details") >= before + 3, 5)
+        await until(lambda: asked("/campaigns/details") >= before + 3)
         braze_emulator.change_program(campaign_id=PAUSED, state="active")
-        assert (await asyncio.wait_for(quick, 5))["state"] == "met"
-        assert (await asyncio.wait_for(slow, 5))["state"] == "met", "the answer is for everybody who waits for it"
+        assert (await asyncio.wait_for(quick, PATIENCE))["state"] == "met"
+        assert (await asyncio.wait_for(slow, PATIENCE))["state"] == "met", (
+            "the answer is for everybody who waits for it"
+        )
 
     asyncio.run(wait())
 
@@ -198,7 +202,7 @@ def test_triggers_that_come_and_go(braze_emulator, asked, paused):
         requests, intervals = asked("/campaigns/details") - before, (time.monotonic() - begun) / 0.2
         assert requests <= intervals + 2, "newcomers do not make it ask more often"
         braze_emulator.change_program(campaign_id=PAUSED, state="active")
-        assert (await asyncio.wait_for(staying, 5))["state"] == "met"
+        assert (await asyncio.wait_for(staying, PATIENCE))["state"] == "met"
         await settled()
 
     asyncio.run(wait())
@@ -252,16 +256,16 @@ def test_a_new_loop_starts_anew(braze_emulator, paused):
     for _ in range(3):
         asyncio.run(begin())
     braze_emulator.change_program(campaign_id=PAUSED, state="active")
-    assert asyncio.run(asyncio.wait_for(event_of(again(stored)), 5))["state"] == "met"
+    assert asyncio.run(asyncio.wait_for(event_of(again(stored)), PATIENCE))["state"] == "met"
 
 
-def test_a_key_that_was_changed_is_picked_up(braze_emulator, connection, paused):
+def test_a_key_that_was_changed_is_picked_up(braze_emulator, connection, asked, paused):
     """As when somebody rotates the key of the connection while tasks wait."""
     stored = paused(poke_interval=0.2)
     connection(password="key-of-yesterday")
 
     async def wait():
-        return await asyncio.wait_for(event_of(again(stored)), 5)
+        return await asyncio.wait_for(event_of(again(stored)), PATIENCE)
 
     refused = asyncio.run(wait())
     assert "401" in str(refused.get("error")) + str(refused.get("text"))
@@ -269,14 +273,15 @@ def test_a_key_that_was_changed_is_picked_up(braze_emulator, connection, paused)
 
     async def rotated():
         connection(password=braze_emulator.api_key)
+        before = asked("/campaigns/details")
         task = asyncio.create_task(event_of(again(stored)))
-        await asyncio.sleep(0.5)
+        await until(lambda: asked("/campaigns/details") > before)
         braze_emulator._state.workspace.keys[0] = type(braze_emulator._state.workspace.keys[0])(
             "new", "key-of-today", frozenset(["*"])
         )
         connection(password="key-of-today")
         braze_emulator.change_program(campaign_id=PAUSED, state="active")
-        event = await asyncio.wait_for(task, 10)
+        event = await asyncio.wait_for(task, PATIENCE)
         await settled()
         return event
 
@@ -294,14 +299,14 @@ def test_later_is_no_event(braze_emulator, asked, paused, fault):
     kind, options = fault
     braze_emulator.inject(kind, times=3, **options)
     braze_emulator.change_program(campaign_id=PAUSED, state="active")
-    assert asyncio.run(asyncio.wait_for(event_of(again(stored)), 10))["state"] == "met"
+    assert asyncio.run(asyncio.wait_for(event_of(again(stored)), PATIENCE))["state"] == "met"
 
 
 @pytest.mark.parametrize("style", ["retry_after", "standard_retry_after", "epoch", "absent"])
 def test_429_holds(braze_emulator, asked, paused, style):
     """Until Braze's time nobody asks again, however short the interval and however many wait."""
     stored = paused(poke_interval=0.1)
-    braze_emulator.inject("rate_limited", times=None, retry_after=3.0, header_style=style)
+    braze_emulator.inject("rate_limited", times=None, retry_after=30.0, header_style=style)
     before = asked("/campaigns/details")
 
     async def wait():
@@ -343,7 +348,7 @@ def test_a_condition_of_another_version(braze_emulator, condition):
 
     async def wait():
         trigger = BrazeConditionTrigger(braze_conn_id="braze_default", condition=condition, poll_interval=0.1)
-        return await asyncio.wait_for(event_of(trigger), 5)
+        return await asyncio.wait_for(event_of(trigger), PATIENCE)
 
     try:
         event = asyncio.run(wait())
@@ -364,9 +369,9 @@ def test_one_condition_that_is_wrong_does_not_disturb_the_others(braze_emulator,
     async def wait():
         tasks = [asyncio.create_task(event_of(again(one))) for one in (good, strict)]
         braze_emulator.add_figures(campaign_id=WEEKLY, bounces=1)
-        failed = await asyncio.wait_for(tasks[1], 5)
+        failed = await asyncio.wait_for(tasks[1], PATIENCE)
         braze_emulator.add_figures(campaign_id=WEEKLY, sent=1)
-        met = await asyncio.wait_for(tasks[0], 5)
+        met = await asyncio.wait_for(tasks[0], PATIENCE)
         return failed, met
 
     failed, met = asyncio.run(wait())
@@ -379,6 +384,6 @@ def test_events_name_nobody(braze_emulator):
     people = ["secret-1", {"email": "secret@example.com", "prioritization": ["identified"]}]
     stored = deferred(BrazeRecipientsReceivedSensor, campaign_id=WEEKLY, recipients=people, poke_interval=0.1)
     braze_emulator.inject("echo_key_401", times=None)
-    event = asyncio.run(asyncio.wait_for(event_of(again(stored)), 5))
+    event = asyncio.run(asyncio.wait_for(event_of(again(stored)), PATIENCE))
     assert "secret" not in json.dumps(event)
     assert braze_emulator.api_key not in json.dumps(event)
