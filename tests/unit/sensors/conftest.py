@@ -8,18 +8,22 @@ import importlib
 import json
 import threading
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.sdk.bases.sensor import AirflowRescheduleException
 
+from airflow_provider_braze.conditions import asking
 from airflow_provider_braze.operators.send import BrazeSendCampaignOperator, BrazeSendCanvasOperator
+from airflow_provider_braze.sensors import base
+from airflow_provider_braze.triggers import conditions
 
 MODES = ["poke", "reschedule", "deferrable"]
 WEEKLY = "0f2c9a54-7f0e-4a55-9a55-2d8a4f6f1b10"
-PATIENCE = 10.0
+# What is waited for comes at once: only a wait that hangs gets there.
+PATIENCE = 60.0
 
 
 @pytest.fixture
@@ -119,6 +123,26 @@ def after_looks(braze_emulator):
     for thread in threads:
         thread.join(PATIENCE)
         assert not thread.is_alive()
+
+
+@pytest.fixture
+def hours_pass(monkeypatch):
+    """Put the clock of the sensors and their trigger forward; call it with how many hours."""
+
+    class Clock(datetime):
+        ahead = timedelta()
+
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.now(tz) + cls.ahead
+
+    for module in (asking, base, conditions):
+        monkeypatch.setattr(module, "datetime", Clock)
+
+    def forward(hours):
+        Clock.ahead = timedelta(hours=hours)
+
+    return forward
 
 
 @pytest.fixture
