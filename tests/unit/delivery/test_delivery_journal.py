@@ -9,31 +9,45 @@ import time
 
 import pytest
 
+from airflow_provider_braze.delivery import journal as journals
 from airflow_provider_braze.delivery.errors import BrazeLedgerError
 from airflow_provider_braze.delivery.journal import LINGER, Journal
 from airflow_provider_braze.delivery.ledger import Claim, Intent, OpenLedger, Past, Settlement
 from airflow_provider_braze.delivery.outcome import Outcome
 from airflow_provider_braze.delivery.plan import PlannedRequest
 
+# Far above what a paused machine takes: whoever waits for so long waits for ever.
+HANGS = 30
+
 
 class Notes(OpenLedger):
-    """Keeps each write; it may be slow, and fail at the write of a number."""
+    """Keeps each write; it may be slow, wait while it is held, and fail at the write of a number."""
 
-    def __init__(self, *, seconds=0.0, fails_at=None, error=None):
+    def __init__(self, *, seconds=0.0, held=False, fails_at=None, error=None):
         self.past = Past()
         self.seconds, self.fails_at, self.error = seconds, fails_at, error or BrazeLedgerError("the disk is full")
         self.writes, self.threads, self.inside = [], set(), 0
+        self.let_go = threading.Event()
+        if not held:
+            self.let_go.set()
 
     def write(self, intents, settlements):
         self.inside += 1
         assert self.inside == 1, "called by two threads at a time"
         self.threads.add(threading.get_ident())
         time.sleep(self.seconds)
+        assert self.let_go.wait(HANGS), "whoever is to let it go is blocked"
         self.writes.append(([one.request.place for one in intents], [one.ticket for one in settlements]))
         self.inside -= 1
         if self.fails_at is not None and len(self.writes) > self.fails_at:
             raise self.error
         return [Claim(ticket=one.request.place, free=range(1)) for one in intents]
+
+
+async def writing(ledger):
+    """Wait until a write is under way."""
+    while not ledger.inside:
+        await asyncio.sleep(0.001)
 
 
 def intent(place):
@@ -46,7 +60,7 @@ def settlement(place, outcome=Outcome.ACCEPTED):
 
 def run(work):
     async def bounded():
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(2 * HANGS):
             return await work()
 
     return asyncio.run(bounded())
@@ -76,19 +90,20 @@ def test_intents_that_wait_go_into_one_write_in_their_order():
 
 
 def test_what_comes_during_a_write_goes_into_the_next():
-    ledger = Notes(seconds=0.1)
+    ledger = Notes(held=True)
 
     async def work():
         async with Journal(ledger) as journal:
             first = asyncio.create_task(journal.intend(intent(0)))
-            await asyncio.sleep(0.03)
+            await writing(ledger)
             later = [asyncio.create_task(journal.intend(intent(place))) for place in (1, 2)]
-            await first
-            journal.settle(settlement(0))
-            await asyncio.gather(*later)
+            await asyncio.sleep(0)
+            journal.settle(settlement(7))
+            ledger.let_go.set()
+            await asyncio.gather(first, *later)
 
     run(work)
-    assert ledger.writes == [([0], []), ([1, 2], [0])]
+    assert ledger.writes == [([0], []), ([1, 2], [7])]
 
 
 def test_an_intent_is_answered_only_after_its_write_ended():
@@ -106,18 +121,19 @@ def test_an_intent_is_answered_only_after_its_write_ended():
 
 
 def test_the_event_loop_goes_on_while_the_ledger_blocks():
-    ledger = Notes(seconds=0.3)
+    ledger = Notes(held=True)
 
     async def work():
-        ticks = 0
         async with Journal(ledger) as journal:
             waiting = asyncio.create_task(journal.intend(intent(0)))
-            while not waiting.done():
+            await writing(ledger)
+            for _ in range(5):
                 await asyncio.sleep(0.01)
-                ticks += 1
-        return ticks
+            assert not waiting.done()
+            ledger.let_go.set()
+            await waiting
 
-    assert run(work) >= 5
+    run(work)
     assert threading.get_ident() not in ledger.threads
 
 
@@ -149,8 +165,9 @@ def test_writes_are_no_more_often_than_the_linger():
     assert len(ledger.writes) <= 0.5 / LINGER + 2
 
 
-def test_claims_of_nothing_new_do_not_linger():
+def test_claims_of_nothing_new_do_not_linger(monkeypatch):
     """A resumed delivery goes quickly through what is done."""
+    monkeypatch.setattr(journals, "LINGER", 2 * HANGS)
 
     class Done(Notes):
         def write(self, intents, settlements):
@@ -164,7 +181,7 @@ def test_claims_of_nothing_new_do_not_linger():
                 await journal.intend(intent(place))
             return time.monotonic() - began
 
-    assert run(work) < 100 * LINGER
+    assert run(work) < HANGS
 
 
 def test_settlements_are_flushed_at_the_close_in_their_order():
@@ -195,14 +212,16 @@ def test_settlements_are_flushed_also_where_the_work_failed():
 
 
 def test_a_settlement_during_the_last_write_is_not_lost():
-    ledger = Notes(seconds=0.2)
+    ledger = Notes()
 
     async def work():
         async with Journal(ledger) as journal:
             await journal.intend(intent(0))
+            ledger.let_go.clear()
             journal.settle(settlement(0))
-            await asyncio.sleep(0.1)
+            await writing(ledger)
             journal.settle(settlement(1))
+            ledger.let_go.set()
 
     run(work)
     assert [ticket for _, tickets in ledger.writes for ticket in tickets] == [0, 1]
@@ -223,14 +242,16 @@ def test_a_settlement_without_a_ticket_writes_nothing():
     "error", [BrazeLedgerError("the disk is full"), OSError("the disk is full")], ids=lambda error: type(error).__name__
 )
 def test_a_write_that_fails_wakes_all_who_wait(error, caplog):
-    ledger = Notes(seconds=0.1, fails_at=0, error=error)
+    ledger = Notes(held=True, fails_at=0, error=error)
 
     async def work():
         async with Journal(ledger) as journal:
             first = [asyncio.create_task(journal.intend(intent(place))) for place in range(3)]
-            await asyncio.sleep(0.03)
+            await writing(ledger)
             journal.settle(settlement(99))
             later = [asyncio.create_task(journal.intend(intent(place))) for place in range(3, 6)]
+            await asyncio.sleep(0)
+            ledger.let_go.set()
             answers = await asyncio.gather(*first, *later, return_exceptions=True)
             after = await asyncio.gather(journal.intend(intent(6)), return_exceptions=True)
             return answers + after, journal.error
@@ -273,15 +294,16 @@ def test_settling_after_a_failure_hangs_nobody(caplog):
 
 def test_one_who_no_longer_waits_does_not_keep_the_others_waiting():
     """A lane that broke cancels the rest; outcomes of requests that Braze answered must be written all the same."""
-    ledger = Notes(seconds=0.1)
+    ledger = Notes(held=True)
 
     async def work():
         async with Journal(ledger) as journal:
             waiting = [asyncio.create_task(journal.intend(intent(place))) for place in range(3)]
-            await asyncio.sleep(0.03)
+            await writing(ledger)
             waiting[1].cancel()
             journal.settle(settlement(7))
-            _, hanging = await asyncio.wait(waiting, timeout=1)
+            ledger.let_go.set()
+            _, hanging = await asyncio.wait(waiting, timeout=HANGS)
             for one in hanging:
                 one.cancel()
             return len(hanging)
@@ -291,14 +313,15 @@ def test_one_who_no_longer_waits_does_not_keep_the_others_waiting():
 
 
 def test_a_failing_write_reaches_the_others_where_one_no_longer_waits():
-    ledger = Notes(seconds=0.1, fails_at=0)
+    ledger = Notes(held=True, fails_at=0)
 
     async def work():
         async with Journal(ledger) as journal:
             waiting = [asyncio.create_task(journal.intend(intent(place))) for place in range(3)]
-            await asyncio.sleep(0.03)
+            await writing(ledger)
             waiting[0].cancel()
-            _, hanging = await asyncio.wait(waiting, timeout=1)
+            ledger.let_go.set()
+            _, hanging = await asyncio.wait(waiting, timeout=HANGS)
             for one in hanging:
                 one.cancel()
             return len(hanging)
