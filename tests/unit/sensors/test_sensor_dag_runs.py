@@ -34,7 +34,7 @@ WAYS = {
 
 @pytest.fixture(params=WAYS)
 def how(request):
-    return {"poke_interval": 0.1, "timeout": 20, **WAYS[request.param]}
+    return {"poke_interval": 0.1, "timeout": 300, **WAYS[request.param]}
 
 
 def dag(name, how=None, **options):
@@ -141,7 +141,7 @@ def test_templates(how, run_dag, braze_emulator, monkeypatch):
             at_least="{{ params.enough }}",
             at_most={"bounces": "{{ params.most }}"},
             accepted="{{ ti.xcom_pull('send')['accepted'] }}",
-            since="{{ macros.datetime.now() | ds }}",
+            since="{{ (macros.datetime.now() - macros.timedelta(days=1)) | ds }}",
             **how,
         )
     run = run_dag(made)
@@ -169,7 +169,7 @@ def test_templates_that_render_to_nonsense(given, run_dag, braze_emulator):
     with dag(f"nonsense_{'_'.join(given)}") as made:
         BrazeCampaignMetricSensor(
             task_id="wait",
-            **{"campaign_id": WEEKLY, "at_least": 1, "since": "2026-11-01", **given},
+            **{"campaign_id": WEEKLY, "at_least": 1, "since": datetime.now(UTC).isoformat(), **given},
             deferrable=False,
             poke_interval=0.1,
             timeout=0.5,
@@ -295,7 +295,7 @@ def test_a_bad_metric_stops_the_dag(deferrable, run_dag, braze_emulator, later):
             at_most_share={"bounces": 0.02},
             deferrable=deferrable,
             poke_interval=0.1,
-            timeout=20,
+            timeout=300,
         )
         before >> send >> wait
     braze_emulator.add_figures(campaign_id=WEEKLY, delivered=-100)

@@ -139,13 +139,13 @@ def test_nobody_listens(how, wait, connection, braze_emulator):
 @pytest.mark.parametrize("how", ["poke", "deferrable"])
 @pytest.mark.parametrize("kind", ["rate_limited", "server_error", "drop_before_acceptance"])
 def test_for_ever_later_times_out(how, kind, wait, braze_emulator):
-    options = {"retry_after": 30.0} if kind == "rate_limited" else {}
+    options = {"retry_after": 600.0} if kind == "rate_limited" else {}
     braze_emulator.inject(kind, times=None, **options)
     sensor, parameters = SENSORS["active"]
     begun = time.monotonic()
     with pytest.raises(AirflowSensorTimeout) as caught:
         wait(sensor, how=how, timeout=0.5, **parameters)
-    assert time.monotonic() - begun < 3, "the task's timeout counts, not Braze's reset"
+    assert time.monotonic() - begun < 60, "the task's timeout counts, not Braze's reset"
     assert {"rate_limited": "429", "server_error": "500"}.get(kind, "Braze") in str(caught.value)
 
 
