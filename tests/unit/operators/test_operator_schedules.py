@@ -379,7 +379,7 @@ def test_a_broadcast_is_a_resource_too(either, braze):
 
 
 @pytest.mark.parametrize("change", [{}, VALUES])
-@pytest.mark.parametrize(("seconds", "flag"), [(30, None), (13 * 3600, "in_local_time"), (3600, "at_optimal_time")])
+@pytest.mark.parametrize(("seconds", "flag"), [(50, None), (13 * 3600, "in_local_time"), (3600, "at_optimal_time")])
 def test_nothing_is_touched_once_the_first_message_may_have_gone_out(either, braze, seconds, flag, change):
     when = {"time": soon(seconds)[:19], flag: True} if flag else soon(seconds)
     either.try_(schedule=when)
@@ -395,7 +395,7 @@ def test_nothing_is_touched_once_the_first_message_may_have_gone_out(either, bra
 
 
 def test_the_same_is_fine_at_any_time(either, braze):
-    either.try_(schedule=(when := soon(30)))
+    either.try_(schedule=(when := soon(50)))
     either.clear()
     braze.calls()
     assert either.try_(schedule=when)["accepted"] == 150
@@ -406,7 +406,7 @@ def test_a_new_time_that_is_near_is_made_anew(either, braze):
     """Were an update due before all were updated, nobody could tell which of them went out."""
     either.try_()
     braze.calls()
-    assert either.try_(schedule=soon(30))["deleted"] == 3
+    assert either.try_(schedule=soon(50))["deleted"] == 3
     assert braze.calls() == {"create": 3, "delete": 3}
 
 
@@ -456,7 +456,7 @@ def test_resend_takes_back_what_waits_and_schedules_to_everybody(task, braze, br
 
 
 def test_resend_is_the_way_to_schedule_again_on_purpose(task, braze, people, braze_emulator):
-    task.try_(schedule=soon(30))
+    task.try_(schedule=soon(50))
     braze_emulator.clock.advance(60)
     assert people() == dict.fromkeys(sorted(MANY), 1)
     braze.calls()
