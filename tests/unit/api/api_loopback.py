@@ -13,6 +13,7 @@ class Loopback:
     def __init__(self, script=lambda wire, _: wire.sendall(OK) or True, reads=True):
         self.requests = []
         self.connections = 0
+        self.closed = 0
         self._script, self._reads = script, reads
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
@@ -43,6 +44,7 @@ class Loopback:
                     break
             with contextlib.suppress(OSError):
                 wire.shutdown(socket.SHUT_RDWR)
+            self.closed += 1
 
     def _read(self, stream):
         first = stream.readline()

@@ -3,7 +3,6 @@
 import asyncio
 import gzip
 import json
-import socket
 import sys
 import time
 
@@ -34,17 +33,20 @@ def over(request, monkeypatch):
     return lambda url, **options: exchange(request.param, url, **options)
 
 
-def exchange(name, url, *, times=1, timeout=2.0, pause=0.0, key="key", method="POST"):
+def exchange(name, url, *, times=1, timeout=60.0, before=None, key="key", method="POST"):
     headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
     request = Request(method, url + "/campaigns/trigger/send", headers, BODY)
-    return asyncio.run(_exchange_async(name, url, request, times=times, timeout=timeout, pause=pause))
+    whole = _exchange_async(name, url, request, times=times, timeout=timeout, before=before)
+    return asyncio.run(asyncio.wait_for(whole, 120))  # A wire that is held fails instead of hanging.
 
 
-async def _exchange_async(name, url, request, /, *, times, timeout, pause):
+async def _exchange_async(name, url, request, /, *, times, timeout, before):
+    """``before``: waited for before each request, with its number."""
     outcomes, wire = [], open_wire(url, 1, timeout)
     assert isinstance(wire, HttpxWire) is (name == "httpx")
     for number in range(times):
-        await asyncio.sleep(pause * (number > 0))
+        if before:
+            await before(number)
         try:
             outcomes.append(await wire.exchange(request))
         except BrazeError as error:
@@ -57,9 +59,18 @@ def kinds(outcomes):
     return [outcome.status if isinstance(outcome, Answer) else type(outcome) for outcome in outcomes]
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
+def until_it_arrives(attempt, arrived):
+    """Give the outcomes of the first attempt that reached the server.
+
+    A machine that pauses may use up a short timeout before the request has left.
+    """
+    for _ in range(5):
+        outcomes, end = attempt(), time.monotonic() + 10
+        while not arrived() and time.monotonic() < end:
+            time.sleep(0.01)
+        if arrived():
+            return outcomes
+    raise AssertionError(f"nothing arrives: {outcomes}")
 
 
 def test_a_request_arrives_whole_and_its_answer_comes_back(over):
@@ -90,8 +101,14 @@ def test_requests_share_a_connection(over):
 
 
 def test_a_connection_that_the_server_closed_in_between_is_opened_anew(over):
+    async def closed(number):
+        async with asyncio.timeout(60):
+            while server.closed < number:
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+
     with Loopback(lambda wire, _: wire.sendall(OK)) as server:
-        outcomes = over(server.url, times=3, pause=0.1)
+        outcomes = over(server.url, times=3, before=closed)
     assert (kinds(outcomes), len(server.requests), server.connections) == ([201] * 3, 3, 3)
 
 
@@ -126,8 +143,8 @@ def test_a_cookie_is_not_kept(over):
     assert [headers for _, _, headers, _ in server.requests if "cookie" in headers] == []
 
 
-def test_nobody_listening_means_nothing_was_sent(over):
-    assert kinds(over(f"http://127.0.0.1:{free_port()}")) == [BrazeConnectError]
+def test_nobody_listening_means_nothing_was_sent(over, free_port):
+    assert kinds(over(f"http://127.0.0.1:{free_port}")) == [BrazeConnectError]
 
 
 @pytest.mark.parametrize("speech", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b""], ids=["no TLS", "closed"])
@@ -166,9 +183,7 @@ def test_a_compressed_answer_is_read(over):
 
 def test_silence_ends_with_the_timeout(over):
     with Loopback(lambda wire, _: wire.recv(1)) as server:
-        began = time.monotonic()
-        outcomes = over(server.url, timeout=0.3)
-        assert time.monotonic() - began < 1.5
+        outcomes = until_it_arrives(lambda: over(server.url, timeout=0.3), lambda: server.requests)
     assert kinds(outcomes) == [BrazeUnknownOutcomeError]
 
 
@@ -176,11 +191,10 @@ def test_silence_ends_with_the_timeout(over):
     ("kind", "delivered"), [("drop_before_acceptance", 0), ("drop_after_acceptance", 1), ("slow", 1)]
 )
 def test_a_request_whose_answer_is_lost_has_an_unknown_outcome(over, braze_emulator, key, kind, delivered):
-    braze_emulator.inject(kind, **({"seconds": 0.6} if kind == "slow" else {}))
-    began = time.monotonic()
-    outcomes = over(braze_emulator.url, timeout=0.3, key=key)
+    options, timeout = ({"seconds": 600}, 0.3) if kind == "slow" else ({}, 60)
+    braze_emulator.inject(kind, **options)
+    outcomes = until_it_arrives(lambda: over(braze_emulator.url, timeout=timeout, key=key), braze_emulator.requests)
     assert kinds(outcomes) == [BrazeUnknownOutcomeError]
-    assert time.monotonic() - began < 1.5
     assert sum(braze_emulator.deliveries().values()) == delivered
     assert len(braze_emulator.requests()) == 1
 
@@ -214,8 +228,8 @@ def test_a_proxy_that_opens_no_tunnel_means_nothing_was_sent(over, monkeypatch, 
     assert [(method, target) for method, target, _, _ in proxy.requests] == [("CONNECT", "rest.example.com:443")]
 
 
-def test_a_proxy_that_is_down_is_told_without_its_password(over, monkeypatch):
-    monkeypatch.setenv("HTTP_PROXY", f"http://kim:s3cret-word@127.0.0.1:{free_port()}")
+def test_a_proxy_that_is_down_is_told_without_its_password(over, monkeypatch, free_port):
+    monkeypatch.setenv("HTTP_PROXY", f"http://kim:s3cret-word@127.0.0.1:{free_port}")
     [error] = over("http://127.0.0.1:9")
     assert type(error) is BrazeConnectError
     assert "s3cret-word" not in str(error)
@@ -227,16 +241,14 @@ DRIPS = {
     "in the body": HEAD + b"Content-Length: 1000000\r\n\r\n",
     "in chunks": HEAD + b"Transfer-Encoding: chunked\r\n\r\n",
 }
-TIMEOUT, MARGIN = 0.4, 1.0
 
 
 def _drip(start):
-    """Feed a byte now and then, longer than any wire may wait."""
+    """Feed a byte now and then, for as long as the wire takes it."""
 
     def script(wire, _):
         wire.sendall(start)
-        end = time.monotonic() + TIMEOUT + 2 * MARGIN
-        while time.monotonic() < end:
+        while True:
             wire.sendall(b"1\r\nx\r\n" if b"chunked" in start else b"x")
             time.sleep(0.05)
 
@@ -246,8 +258,5 @@ def _drip(start):
 @pytest.mark.parametrize("start", DRIPS.values(), ids=DRIPS)
 def test_a_server_that_drips_bytes_for_ever_cannot_hold_a_wire(over, start):
     with Loopback(_drip(start)) as server:
-        began = time.monotonic()
-        outcomes = over(server.url, timeout=TIMEOUT)
-        seconds = time.monotonic() - began
+        outcomes = until_it_arrives(lambda: over(server.url, timeout=0.4), lambda: server.requests)
     assert kinds(outcomes) == [BrazeUnknownOutcomeError]
-    assert seconds < TIMEOUT + MARGIN
