@@ -33,13 +33,27 @@ def delivery(slow):
         yield Delivery(plan, AsyncBrazeClient(slow.url, slow.api_key, lanes=4))
 
 
+def once_under_way(emulator, act, *arguments):
+    """Act from another thread once the second request has arrived, so the first one has its answer."""
+
+    def watch():
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            if len(emulator.requests()) > 1:
+                act(*arguments)
+                return
+            time.sleep(0.01)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def accounted(report):
     fates = ("duplicates", "invalid", "skipped", "accepted", "failed", "unknown")
     return sum(report[fate] for fate in fates)
 
 
 def test_a_stop_begins_nothing_more_and_says_so(delivery, slow):
-    threading.Timer(0.5, delivery.stop, ["a person said so"]).start()
+    once_under_way(slow, delivery.stop, "a person said so")
     with pytest.raises(BrazeDeliveryError, match="a person said so") as raised:
         deliver(delivery)
     report = raised.value.report
@@ -53,12 +67,11 @@ def test_an_interruption_counts_what_was_under_way_before_it_goes_on(delivery, s
         raise TimeIsUp
 
     before = signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, 0.5)
+    once_under_way(slow, signal.pthread_kill, threading.main_thread().ident, signal.SIGALRM)
     try:
         with pytest.raises(TimeIsUp):
             deliver(delivery)
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     report = delivery.report.as_dict()
     assert 0 < report["accepted"] < len(PEOPLE)
@@ -68,13 +81,7 @@ def test_an_interruption_counts_what_was_under_way_before_it_goes_on(delivery, s
 
 def test_a_killed_task_stops_sending(slow):
     send = BrazeSendCampaignOperator(task_id="send", campaign_id=CAMPAIGN, recipients=PEOPLE)
-
-    def kill():
-        while not slow.deliveries():
-            time.sleep(0.01)
-        send.on_kill()
-
-    threading.Thread(target=kill, daemon=True).start()
+    once_under_way(slow, send.on_kill)
     with pytest.raises(BrazeDeliveryError, match="stopped from outside"):
         send.execute({})
     assert 0 < len(slow.deliveries()) < len(PEOPLE)
