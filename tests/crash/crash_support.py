@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 from collections import Counter
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import airflow
 from proxy import Proxy
@@ -141,11 +141,12 @@ class Cell:
         return sum(one["path"] == path for one in self.emulator.requests())
 
     def settled(self):
-        """Wait until the emulator has seen all that was under way to it."""
-        before, end = -1, time.monotonic() + 5
-        while (now := len(self.emulator.requests())) != before and time.monotonic() < end:
-            before = now
-            time.sleep(0.05)
+        """Wait until the emulator has seen all that was under way to it; whoever asked stands still, or is gone."""
+        for one in self._proxies:
+            one.finish()
+        # It reads in the order in which things came: what came before the first question is done by the second answer.
+        for _ in range(2):
+            urlopen(f"{self.emulator.url}/__emulator__/clock", timeout=60).close()
 
     def ledger(self):
         """What the ledger holds, read past the product: places accepted, places in doubt."""

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parent
-READY_WITHIN = 120.0
+READY_WITHIN = 300.0
 # PostgreSQL lets go of what a hanging worker has locked after a minute.
 ENDS_WITHIN = 150.0
 
@@ -78,12 +78,14 @@ def join(folder: Path) -> Any:
 def _serve(folder: Path) -> None:
     # Airflow's own processes have the DAGs' folder there too.
     sys.path[:0] = [str(FOLDER.parent), str(FOLDER / "dags")]
-    from servers import Postgres, free_port
+    from servers import Postgres
 
     settings = {"max_connections": "300", "fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+    # It listens from the start: until the API begins, its port might go to somebody else.
+    listener = socket.create_server(("127.0.0.1", 0))
     with Postgres(**settings) as postgres:
         metadata, ledger = postgres.create_database("airflow"), postgres.create_database("ledger")
-        port = free_port()
+        port = listener.getsockname()[1]
         os.environ |= {
             "AIRFLOW_HOME": str(folder),
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": postgres.url(metadata).replace("://", "+psycopg2://"),
@@ -101,7 +103,8 @@ def _serve(folder: Path) -> None:
         }
         _preload()
         _in_child(_set_up)
-        children = {_fork(lambda: _execution_api(port))}
+        children = {_fork(lambda: _execution_api(listener))}
+        listener.close()
         _wait_for(port)
         _warm_up()
         _answer_calls(folder, children)
@@ -152,11 +155,11 @@ def _set_up() -> None:
     sync_bag_to_db(bag, "dags-folder", None)
 
 
-def _execution_api(port: int) -> None:
+def _execution_api(listener: socket.socket) -> None:
     import uvicorn
     from airflow.api_fastapi.app import create_app
 
-    uvicorn.run(create_app(apps="execution"), host="127.0.0.1", port=port, log_level="warning")
+    uvicorn.Server(uvicorn.Config(create_app(apps="execution"), log_level="warning")).run(sockets=[listener])
 
 
 def _warm_up() -> None:
@@ -232,6 +235,8 @@ def _answer_calls(folder: Path, children: set[int]) -> None:
                     children.add(_fork(lambda call=call: _Desk(Connection(call.detach())).work()))
                     call.close()
         finally:
+            # Who comes now starts another one.
+            (folder / "line").unlink(missing_ok=True)
             for pid in children:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
@@ -315,7 +320,7 @@ class _Desk:
         from airflow.utils.session import create_session
         from airflow.utils.state import TaskInstanceState
 
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while time.monotonic() < end:
             with create_session() as session:
                 run = self._run(session)

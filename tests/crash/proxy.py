@@ -29,11 +29,21 @@ class Proxy:
         self.struck = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._sockets: list[socket.socket] = [self._listener]
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._talks: list[threading.Thread] = []
+        self._door = threading.Thread(target=self._accept, daemon=True)
+        self._door.start()
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def finish(self) -> None:
+        """Let nobody in any more, and wait until all that was asked is passed on; who asked has gone."""
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._door.join(60)
+        for talk in self._talks:
+            talk.join(60)
 
     def close(self) -> None:
         for one in self._sockets:
@@ -47,7 +57,8 @@ class Proxy:
                 near, _ = self._listener.accept()
                 far = socket.create_connection(("127.0.0.1", self._upstream))
                 self._sockets += [near, far]
-                threading.Thread(target=self._talk, args=(near, far), daemon=True).start()
+                self._talks.append(threading.Thread(target=self._talk, args=(near, far), daemon=True))
+                self._talks[-1].start()
 
     def _talk(self, near: socket.socket, far: socket.socket) -> None:
         """One request and its answer after the other."""

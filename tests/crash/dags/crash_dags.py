@@ -76,7 +76,7 @@ def broadcast():
 
 def schedule():
     BrazeScheduleCampaignOperator(
-        task_id="send", campaign_id=CAMPAIGN, recipients=AUDIENCE, schedule="2035-01-01T00:00:00Z", **shared()
+        task_id="send", campaign_id=CAMPAIGN, recipients=AUDIENCE, schedule="2099-01-01T00:00:00Z", **shared()
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -110,6 +111,10 @@ class _OpenDeadly(OpenLedger):
     def _die_if(self, side: str, before: dict[str, int], after: dict[str, int]) -> None:
         when, _, kind = (self._deadly.at or "").partition("_")
         if when == side and before[kind] < self._deadly.number <= after[kind]:
+            if self._deadly.how == "SIGSTOP":
+                # To this thread: another one may be late to take it.
+                signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
+                return
             os.kill(os.getpid(), SIGNALS[self._deadly.how])
-            # Another thread may take the signal first; this one must not get further meanwhile.
+            # The main thread takes the signal; this one must not get further meanwhile.
             time.sleep(0.2)
