@@ -78,7 +78,7 @@ class SqliteDatabase:
         return json.dumps({"conn_type": "sqlite", "host": str(self._path)})
 
     def execute(self, statement):
-        with closing(sqlite3.connect(self._path, isolation_level=None)) as connection:
+        with closing(sqlite3.connect(self._path, timeout=60, isolation_level=None)) as connection:
             return connection.execute(statement).fetchall()
 
     def count_deadlocks(self):

@@ -12,7 +12,7 @@ from collections import Counter
 
 import pytest
 from airflow.sdk import DAG, timezone
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_braze.delivery.audience import (
@@ -28,6 +28,7 @@ from airflow_provider_braze.delivery.partitions import placing
 from airflow_provider_braze.delivery.plan import Plan
 from airflow_provider_braze.operators.send import BrazeSendCampaignOperator, BrazeSendMessagesOperator
 
+QUICK = settings(max_examples=100, derandomize=True, deadline=None, database=None)
 NAMES = st.text(max_size=6) | st.sampled_from(
     ["7", "07", " 7", "Kim@Example.com", "kim@example.com ", "\ud800", "None"]
 )
@@ -66,6 +67,7 @@ def _name(person):
     return kind, str(person[kind])
 
 
+@QUICK
 @given(ENTRIES, st.integers(1, 9))
 def test_each_entry_is_in_one_part(entries, count):
     parts = parts_of(entries, count)
@@ -79,6 +81,7 @@ def test_each_entry_is_in_one_part(entries, count):
         )
 
 
+@QUICK
 @given(ENTRIES, st.integers(1, 9), st.randoms(use_true_random=False))
 def test_an_entry_is_in_the_same_part_whatever_the_order(entries, count, order):
     shuffled = random.Random(order.random()).sample(entries, len(entries))
@@ -105,6 +108,7 @@ PEOPLE = st.one_of(
 )
 
 
+@QUICK
 @given(st.lists(PEOPLE, max_size=60), st.integers(1, 6))
 def test_a_person_is_in_one_part_however_often_and_however_spelt(entries, count):
     whole, report = identities(entries) if entries else (set(), None)

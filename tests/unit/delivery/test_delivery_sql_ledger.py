@@ -407,8 +407,8 @@ def test_a_later_try_waits_for_a_write_that_is_under_way(postgres_ledger):
         wait_for_lock(postgres_ledger, 2)
         assert not opening.done()
         blocker.rollback()
-        assert places(writing.result(30)) == said(free=[0, 1])
-        second = opening.result(30)
+        assert places(writing.result(60)) == said(free=[0, 1])
+        second = opening.result(60)
     assert second.past.doubtful == 3
     assert places(claim(second, ["ann", "ben"])) == said(doubt=[0, 1])
     blocker.close()
@@ -417,7 +417,7 @@ def test_a_later_try_waits_for_a_write_that_is_under_way(postgres_ledger):
 
 
 def wait_for_lock(database, waiting):
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while time.monotonic() < end:
         if database.execute("SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")[0][0] == waiting:
             return
