@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from unittest.mock import patch
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -212,6 +213,7 @@ def answered(dag, task_id, option):
     from airflow.api_fastapi.core_api.routes.public.hitl import update_hitl_detail
     from airflow.models.hitl import HITLDetail
     from airflow.models.taskinstance import TaskInstance
+    from airflow.sdk.definitions import dag as testing
     from airflow.utils.session import create_session
     from sqlalchemy import select, update
 
@@ -219,19 +221,24 @@ def answered(dag, task_id, option):
     ours = ours.where(TaskInstance.dag_id == dag.dag_id, TaskInstance.task_id == task_id)
     waiting = ours.where(HITLDetail.responded_at.is_(None))
     parks = hasattr(HITLDetail, "as_resume_event_payload")  # Airflow 3.3: no trigger polls, the answer wakes the task.
-    outcome = []
+    outcome, parked, run_task = [], threading.Event(), testing._run_task
+
+    def run_and_park(**known):
+        try:
+            return run_task(**known)
+        finally:
+            # dag.test() itself writes the state once more after the task has parked; it is done with that now.
+            parked.set()
 
     def question():
         with create_session(scoped=False) as session:
             return next(iter(session.execute(waiting).all()), None)
 
     def watch():
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while not over.wait(0.02):
             found = question()
-            if found and (not parks or str(found.state) == "awaiting_input"):
-                # dag.test() itself writes the state once more after the task has parked.
-                time.sleep(0.5 if parks else 0)
+            if found and (not parks or (parked.is_set() and str(found.state) == "awaiting_input")):
                 payload = UpdateHITLDetailPayload(chosen_options=[option], params_input={})
                 user = SimpleAuthManagerUser(username="ana", role="admin")
                 with create_session(scoped=False) as session:
@@ -246,7 +253,8 @@ def answered(dag, task_id, option):
     person = threading.Thread(target=watch, daemon=True)
     person.start()
     try:
-        yield outcome
+        with patch.object(testing, "_run_task", run_and_park):
+            yield outcome
     finally:
         over.set()
         person.join(60)
