@@ -30,7 +30,7 @@ from urllib.request import Request, urlopen
 from servers import free_port
 
 Found = TypeVar("Found")
-READY_WITHIN = 180.0
+READY_WITHIN = 300.0
 
 
 class Process:
@@ -153,6 +153,7 @@ class Airflow:
             "core.dags_folder": dags,
             "core.load_examples": False,
             "core.dags_are_paused_at_creation": False,
+            "core.dagbag_import_timeout": READY_WITHIN,
             "core.execution_api_server_url": f"{self._url}/execution/",
             "core.fernet_key": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
             "core.simple_auth_manager_all_admins": True,
@@ -166,6 +167,7 @@ class Airflow:
             "scheduler.scheduler_idle_sleep_time": 0.5,
             "dag_processor.parsing_processes": 1,
             "dag_processor.min_file_process_interval": 3600,
+            "dag_processor.dag_file_processor_timeout": int(READY_WITHIN),
             "usage_data_collection.enabled": False,
             **(settings or {}),
         }

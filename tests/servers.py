@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-READY_WITHIN = 60.0
+READY_WITHIN = 120.0
 
 
 def find_program(name: str, package: str) -> Path:
@@ -31,10 +31,17 @@ def find_program(name: str, package: str) -> Path:
     raise RuntimeError(f"{name} is missing: apt-get update && apt-get install -y {package}")
 
 
+_RESERVED: list[socket.socket] = []
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Give a port for a server that is to come; until this process ends, nobody gets it who asks for any."""
+    place = socket.socket()
+    # With it, and since nobody listens here, a server that has it too may have the same port.
+    place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    place.bind(("127.0.0.1", 0))
+    _RESERVED.append(place)
+    return int(place.getsockname()[1])
 
 
 class _Server:
@@ -199,7 +206,7 @@ class Redis(_Server):
 
     def is_ready(self) -> bool:
         try:
-            with socket.create_connection(("127.0.0.1", self.port), 1) as connection:
+            with socket.create_connection(("127.0.0.1", self.port), 60) as connection:
                 connection.sendall(b"PING\r\n")
                 return connection.recv(7) == b"+PONG\r\n"
         except OSError:
