@@ -8,8 +8,6 @@ import pytest
 from airflow_processes import Airflow
 from servers import Postgres
 
-WITHIN = 120
-
 
 @pytest.fixture
 def airflow(braze_emulator):
@@ -34,7 +32,7 @@ def test_a_failed_task_a_failed_run_and_a_missed_deadline(airflow, braze_emulato
     for dag_id in ("fails", "late"):
         airflow.post(f"dags/{dag_id}/dagRuns", dag_run_id="tonight", logical_date=None)
     wanted = {f"external_user_id:{name}": 1 for name in ("task", "run", "deadline")}
-    airflow.wait_for("three notifications", lambda: set(braze_emulator.deliveries()) == set(wanted), WITHIN)
+    airflow.wait_for("three notifications", lambda: set(braze_emulator.deliveries()) == set(wanted))
     told = {
         body["recipients"][0]["external_user_id"]: body["trigger_properties"]
         for body in (request["body"] for request in braze_emulator.requests())
