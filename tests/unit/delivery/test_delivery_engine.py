@@ -1,11 +1,10 @@
 """The engine against a local Braze: nobody twice, nobody forgotten, and every count adds up."""
 
 import asyncio
+import itertools
 import json
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 
 import httpx
 import pytest
@@ -29,7 +28,8 @@ PAYLOAD = {"campaign_id": "0f2c9a54-7f0e-4a55-9a55-2d8a4f6f1b10"}
 @pytest.fixture
 def wire(request, monkeypatch):
     if request.param == "httpx":
-        monkeypatch.setitem(sys.modules, "aiohttp", None)  # as where it is not installed
+        # As where it is not installed; sys.modules belongs to the slow ones, too, which import it at the same time.
+        monkeypatch.setattr("airflow_provider_braze.api.wire.find_spec", lambda _: None)
     return request.param
 
 
@@ -41,7 +41,7 @@ def names(count):
     return [f"zebra-{number:05}" for number in range(count)]
 
 
-def send(url, entries, *, key="local-emulator-key", lanes=4, timeout=2.0, max_invalid=0, payload=PAYLOAD, **options):
+def send(url, entries, *, key="local-emulator-key", lanes=4, timeout=60.0, max_invalid=0, payload=PAYLOAD, **options):
     """Deliver, and give the report, the text of the error, and the error itself, with what must always hold."""
     audience = None if entries is None else ListAudience(entries)
     with Plan(SEND, payload, audience, max_invalid=max_invalid) as plan:
@@ -99,7 +99,6 @@ def test_a_wrong_key_costs_one_request(braze_emulator):
 FINAL = {
     "dropped before": ("drop_before_acceptance", {}, "unknown", 0),
     "dropped after": ("drop_after_acceptance", {}, "unknown", 50),
-    "slow": ("slow", {"seconds": 0.8}, "unknown", 50),
     "garbage": ("garbage_201", {}, "unknown", 50),
     "empty": ("empty_201", {}, "unknown", 50),
     "504": ("server_error", {"status": 504}, "unknown", 0),
@@ -117,7 +116,7 @@ FINAL = {
 def test_a_fault_on_the_first_request_stops_before_the_second(braze_emulator, fault):
     kind, options, count, delivered = FINAL[fault]
     braze_emulator.inject(kind, **options)
-    report, error = send(braze_emulator.url, names(150), timeout=0.4)
+    report, error = send(braze_emulator.url, names(150))
     assert picked(report, "requests", count, "skipped", "accepted") == {
         "requests": 1,
         count: 50,
@@ -135,7 +134,7 @@ def test_a_fault_on_the_first_request_stops_before_the_second(braze_emulator, fa
 def test_after_a_fault_nothing_else_is_begun(braze_emulator, fault, lanes):
     kind, options, count, delivered = FINAL[fault]
     braze_emulator.inject(kind, skip=1, **options)
-    report, _ = send(braze_emulator.url, names(2000), timeout=0.4, lanes=lanes)
+    report, _ = send(braze_emulator.url, names(2000), lanes=lanes)
     made = len(braze_emulator.requests())
     assert report[count] == 50
     assert report["requests"] == made
@@ -143,7 +142,7 @@ def test_after_a_fault_nothing_else_is_begun(braze_emulator, fault, lanes):
     assert report["skipped"] == 2000 - 50 * made
     if lanes == 1:
         assert made == 2
-    elif kind != "slow":
+    else:
         assert made <= 1 + 2 * lanes
     assert len(braze_emulator.deliveries()) == 50 * (made - 1) + delivered
     assert set(braze_emulator.deliveries().values()) == {1}
@@ -287,18 +286,31 @@ def test_a_429_holds_all_lanes_back_for_as_long_as_it_says():
     transport = answering([OK, [429, {"retry-after": "0.7"}]], log)
     report, _ = send("rest.example.com", names(600), lanes=2, transport=transport)
     assert picked(report, "accepted", "requests") == {"accepted": 600, "requests": 12}
-    moments = [moment for moment, _ in log]
-    pauses = [later - earlier for earlier, later in pairwise(moments)]
-    assert max(pauses) >= 0.69
-    assert moments[pauses.index(max(pauses))] - moments[1] < 0.1
+    refused, *later = [moment for moment, _ in log][1:]
+    assert sum(moment < refused + 0.69 for moment in later) <= 1, "but for the one in the other lane"
 
 
-@pytest.mark.parametrize("waiting", [[429, {"retry-after": "1.2"}], [503]], ids=["429", "503"])
+@pytest.mark.parametrize("waiting", [[429, {"retry-after": "60"}], [503]], ids=["429", "503"])
 def test_while_one_lane_waits_a_failure_in_another_means_that_nothing_more_is_sent(waiting):
-    log = []
-    transport = answering([OK, (0.05, waiting), (0.2, [400])], log)
-    report, _ = send("rest.example.com", names(500), lanes=2, transport=transport)
-    assert len(log) == 3
+    numbers, both, waits = itertools.count(), asyncio.Event(), asyncio.Event()
+
+    async def handle(_):
+        number = next(numbers)
+        if number == 1:
+            await both.wait()
+            waits.set()
+            return httpx.Response(waiting[0], json={}, headers=_headers(waiting))
+        if number == 2:
+            both.set()
+            await waits.wait()
+            # Turns of the event loop, not seconds: a pause of the machine must not end the waiting of the other.
+            for _ in range(200):
+                await asyncio.sleep(0)
+            return httpx.Response(400, json={})
+        return httpx.Response(201, json=OK_BODY)
+
+    report, _ = send("rest.example.com", names(500), lanes=2, transport=httpx.MockTransport(handle))
+    assert next(numbers) == 3
     assert picked(report, "accepted", "failed") == {"accepted": 50, "failed": 50}
 
 
@@ -348,6 +360,14 @@ def _recovers(kind, status):
         return report, error, emulator.summary(), [one["status"] for one in emulator.requests()]
 
 
+def _too_late(skip, lanes, transport=None):
+    """Answers after the first ones come later than the client waits, which is longer than machines pause."""
+    with BrazeEmulator() as emulator:
+        emulator.inject("slow", seconds=60.0, skip=skip, times=None)
+        report, error = send(emulator.url, names(2000), lanes=lanes, timeout=5.0, transport=transport and transport())
+        return report, error, len(emulator.requests()), emulator.deliveries()
+
+
 def _exhausts(answer):
     log = []
     report, error = send("rest.example.com", names(120), transport=answering([answer] * 9, log))
@@ -358,10 +378,16 @@ def _patience():
     log = []
     report, _ = send("rest.example.com", ["a"], transport=answering([[429]] * 3, log))
     moments = [moment for moment, _ in log]
-    return report, [later - earlier for earlier, later in pairwise(moments)]
+    return report, [later - earlier for earlier, later in itertools.pairwise(moments)]
 
 
 RECOVERS = [("server_error", 500), ("server_error", 502), ("server_error", 503), ("html_error_page", 502)]
+TOO_LATE = {
+    "the first, aiohttp": (0, 4),
+    "the first, httpx": (0, 4, httpx.AsyncHTTPTransport),
+    "the second": (1, 1),
+    "all after the first": (1, 4),
+}
 EXHAUSTS = {"500": [500], "502": [502], "503": [503], "unreachable": httpx.ConnectError("refused")}
 
 
@@ -371,6 +397,7 @@ def slow():
         yield {
             **{style: pool.submit(_styles, style) for style in HEADER_STYLES},
             **{case: pool.submit(_recovers, *case) for case in RECOVERS},
+            **{name: pool.submit(_too_late, *case) for name, case in TOO_LATE.items()},
             "patience": pool.submit(_patience),
             **{name: pool.submit(_exhausts, answer) for name, answer in EXHAUSTS.items()},
         }
@@ -443,6 +470,22 @@ def test_a_server_error_is_tried_again(slow, case):
     assert statuses == [201, case[1], case[1], 201, 201]
 
 
+@pytest.mark.parametrize("name", TOO_LATE)
+def test_after_an_answer_that_comes_too_late_nothing_else_is_begun(slow, name):
+    report, error, made, delivered = slow[name].result()
+    skip, lanes = TOO_LATE[name][:2]
+    assert skip < made <= skip + (lanes if skip else 1)
+    assert picked(report, "requests", "accepted", "unknown", "skipped") == {
+        "requests": made,
+        "accepted": 50 * skip,
+        "unknown": 50 * (made - skip),
+        "skipped": 2000 - 50 * made,
+    }
+    assert len(delivered) == 50 * made
+    assert set(delivered.values()) == {1}
+    assert "in doubt" in str(error)
+
+
 @pytest.mark.parametrize("name", EXHAUSTS)
 def test_tries_come_to_an_end_and_nobody_was_messaged(slow, name):
     report, error, tries = slow[name].result()
@@ -454,4 +497,4 @@ def test_tries_come_to_an_end_and_nobody_was_messaged(slow, name):
 def test_a_429_that_does_not_say_how_long_is_waited_for_longer_each_time(slow):
     report, pauses = slow["patience"].result()
     assert (report["accepted"], len(pauses)) == (1, 3)
-    assert pauses[2] > 1.9 * pauses[0]
+    assert all(pause >= least for pause, least in zip(pauses, (0.5, 1, 3), strict=True)), pauses
