@@ -1,3 +1,6 @@
+import tempfile
+from pathlib import Path
+
 import pytest
 from ledger_support import CONN_ID, PostgresDatabase, SqliteDatabase
 from servers import Postgres
@@ -29,11 +32,13 @@ def postgres_ledger(_postgres_database, monkeypatch):
 
 
 @pytest.fixture
-def sqlite_ledger(tmp_path, monkeypatch):
-    """An empty SQLite file behind the connection of the ledger."""
-    database = SqliteDatabase(tmp_path / "ledger.db")
-    monkeypatch.setenv(f"AIRFLOW_CONN_{CONN_ID.upper()}", database.connection_json())
-    return database
+def sqlite_ledger(monkeypatch):
+    """An empty SQLite file behind the connection of the ledger; in memory, where a busy disk keeps nobody waiting."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+        database = SqliteDatabase(Path(folder) / "ledger.db")
+        monkeypatch.setenv(f"AIRFLOW_CONN_{CONN_ID.upper()}", database.connection_json())
+        yield database
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
