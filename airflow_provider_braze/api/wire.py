@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol
@@ -36,6 +36,8 @@ _NOT_SENT = (
     httpx.UnsupportedProtocol,
     httpx.LocalProtocolError,
 )
+# The profiles of 50 users are a few megabytes; what goes on for longer is none of Braze's, and would fill the memory.
+MOST_BYTES = 64 << 20
 
 
 Transport = httpx.BaseTransport | httpx.AsyncBaseTransport
@@ -137,7 +139,7 @@ class HttpxWire:
                 async with asyncio.timeout(self._timeout):
                     response = await transport.handle_async_request(_build(request, self._extensions))
                     try:
-                        content = await response.aread()
+                        content = await _whole(response.aiter_bytes())
                     finally:
                         await response.aclose()
                 return Answer(response.status_code, response.headers, content)
@@ -183,7 +185,7 @@ class AiohttpWire:
                 allow_redirects=False,
                 proxy=self._proxy,
             ) as response:
-                return Answer(response.status, _lower(response), await response.read())
+                return Answer(response.status, _lower(response), await _whole(response.content.iter_any()))
         except self._not_sent as error:
             raise _connect_error(error) from None
         except self._lost as error:
@@ -192,6 +194,20 @@ class AiohttpWire:
     async def aclose(self) -> None:
         """Close all connections."""
         await self._session.close()
+
+
+async def _whole(parts: AsyncIterable[bytes]) -> bytes:
+    """Put an answer together, of which a server may send more without end."""
+    read, size = [], 0
+    async for part in parts:
+        size += len(part)
+        if size > MOST_BYTES:
+            raise BrazeUnknownOutcomeError(
+                f"The request was sent, and its answer is larger than {MOST_BYTES >> 20} MB, as none of Braze's is, "
+                "and was not read to its end (is the connection's host Braze's REST endpoint?)"
+            )
+        read.append(part)
+    return b"".join(read)
 
 
 @contextlib.contextmanager

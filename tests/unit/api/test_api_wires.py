@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import os
 import sys
 import time
 
@@ -260,3 +261,48 @@ def test_a_server_that_drips_bytes_for_ever_cannot_hold_a_wire(over, start):
     with Loopback(_drip(start)) as server:
         outcomes = until_it_arrives(lambda: over(server.url, timeout=0.4), lambda: server.requests)
     assert kinds(outcomes) == [BrazeUnknownOutcomeError]
+
+
+def _flood(head, part):
+    """Send without end, as far as the wire takes it."""
+
+    def script(wire, _):
+        wire.sendall(head)
+        while True:
+            wire.sendall(part)
+
+    return script
+
+
+BLANKS = b" " * 65536
+ZEROS = gzip.compress(bytes(100_000_000))
+FLOODS = {
+    "by no length": (HEAD + b"\r\n", BLANKS),
+    "by a length": (HEAD + b"Content-Length: 9000000000\r\n\r\n", BLANKS),
+    "in chunks": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"10000\r\n" + BLANKS + b"\r\n"),
+    "compressed": (HEAD + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(ZEROS), ZEROS),
+}
+
+
+@pytest.mark.parametrize("flood", FLOODS.values(), ids=FLOODS)
+def test_an_answer_without_end_does_not_fill_the_memory(over, flood):
+    """And it ends by its size, long before the timeout."""
+    with Loopback(_flood(*flood)) as server:
+        [error] = over(server.url)
+    assert type(error) is BrazeUnknownOutcomeError
+    assert "larger than 64 MB" in str(error)
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "compressed"])
+@pytest.mark.parametrize(("more", "kind"), [(0, 201), (1, BrazeUnknownOutcomeError)], ids=["at the bound", "above it"])
+def test_a_large_answer_is_read_whole_up_to_the_bound(over, monkeypatch, packed, more, kind):
+    monkeypatch.setattr("airflow_provider_braze.api.wire.MOST_BYTES", 3 << 20)
+    whole = os.urandom(1 << 20) * 3 + b"x" * more
+    body = gzip.compress(whole) if packed else whole
+    head = HEAD + b"Content-Encoding: gzip\r\n" * packed + b"Content-Length: %d\r\n\r\n" % len(body)
+    with Loopback(lambda wire, _: wire.sendall(head + body) or True) as server:
+        outcomes = over(server.url, times=2)
+    assert kinds(outcomes) == [kind, kind]
+    assert [one.content == whole for one in outcomes if isinstance(one, Answer)] == [True, True][: 2 * (1 - more)]
+    if not more:
+        assert server.connections == 1
