@@ -106,7 +106,8 @@ def _has_dispatch(message: Any, body: dict[str, Any]) -> bool:
 
 def _json_object(content: bytes) -> dict[str, Any] | None:
     try:
-        body = json.loads(content)
+        # Of bytes it would guess the encoding, and let halves of surrogate pairs through.
+        body = json.loads(content.decode("utf-8-sig", errors="replace"))
         body = _clean(body) if b"\\u" in content else body
     except (ValueError, RecursionError):
         return None
