@@ -40,7 +40,7 @@ class Judges:
     """Asks the package's models and the emulator, which read the contract each for itself."""
 
     def __init__(self, url, key):
-        self._http = httpx.Client(base_url=url, headers={"authorization": f"Bearer {key}"})
+        self._http = httpx.Client(base_url=url, headers={"authorization": f"Bearer {key}"}, timeout=60)
         self._client = BrazeClient(url, key)
 
     def close(self):

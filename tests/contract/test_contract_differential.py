@@ -5,7 +5,6 @@ them excludes nothing.
 """
 
 import copy
-from datetime import timedelta
 
 import pytest
 from contract_data import contract, endpoint, valid_requests
@@ -256,7 +255,7 @@ def mutate(draw, parent, key, body):
     max_examples=1000,
     derandomize=True,
     database=None,
-    deadline=timedelta(seconds=2),
+    deadline=None,
     report_multiple_bugs=False,
     suppress_health_check=list(HealthCheck),
 )

@@ -14,8 +14,8 @@ def _server():
 
 
 @pytest.fixture(autouse=True)
-def braze(_server):
-    """At the default seed: everyone is known."""
+def braze(_server, early_in_the_hour):
+    """At the default seed: everyone is known. No hour ends in a test, and no day: what was sent is of one of each."""
     _server.reset({})
     return _server
 

@@ -1,6 +1,7 @@
 """What the emulator's tests share: names of the default seed, and a small client."""
 
 import json
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -50,7 +51,7 @@ class Caller:
     def __init__(self, url, key):
         # Loopback without TLS: loading certificates for each test would take most of its time.
         headers = {"Authorization": f"Bearer {key}"}
-        self.http = httpx.Client(base_url=url, headers=headers, timeout=10, verify=False, trust_env=False)
+        self.http = httpx.Client(base_url=url, headers=headers, timeout=60, verify=False, trust_env=False)
 
     def send(self, **body):
         return self.http.post(SEND, json={"campaign_id": WEEKLY, **body})
@@ -86,3 +87,11 @@ def later(braze, seconds, zone=True):
     """An ISO 8601 time so many seconds ahead of the emulator's clock."""
     text = datetime.fromtimestamp(braze.clock.now() + seconds, UTC).isoformat(timespec="seconds")
     return text if zone else text.removesuffix("+00:00")
+
+
+def until_requests(braze, count):
+    """Who gives up early may do so before the emulator has read the request."""
+    end = time.monotonic() + 60
+    while len(braze.requests()) < count:
+        assert time.monotonic() < end
+        time.sleep(0.01)

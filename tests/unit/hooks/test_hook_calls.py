@@ -65,7 +65,7 @@ def test_a_payload_that_breaks_a_rule_stays_here(braze_emulator, call):
 
 ANSWERS = [
     ("echo_key_401", {}, errors.BrazeUnauthorizedError, 401),
-    ("rate_limited", {"retry_after": 7.0}, errors.BrazeRateLimitError, 429),
+    ("rate_limited", {"retry_after": 70.0}, errors.BrazeRateLimitError, 429),
     ("server_error", {"status": 500}, errors.BrazeServerError, 500),
     ("server_error", {"status": 502}, errors.BrazeServerError, 502),
     ("server_error", {"status": 503}, errors.BrazeServerError, 503),
@@ -97,7 +97,7 @@ def test_every_refusal_is_brazes_error_and_airflows(braze_emulator, call, case):
     assert raised.message and raised.message in str(raised)
     assert braze_emulator.deliveries() == {}
     if error is errors.BrazeRateLimitError:
-        assert 5 < raised.retry_after <= 8
+        assert 10 < raised.retry_after <= 71
 
 
 @either
@@ -169,11 +169,16 @@ def test_a_closed_port(connection, free_port, call):
 @either
 def test_the_timeout_of_the_connection_counts(braze_emulator, connection, call):
     connection(extra={"timeout": 1})
-    braze_emulator.inject("slow", seconds=2.5)
-    began = time.monotonic()
-    with pytest.raises(errors.BrazeUnknownOutcomeError):
-        call("campaigns_trigger_send", BODY)
-    assert 0.9 < time.monotonic() - began < 2.4
+    braze_emulator.inject("slow", seconds=600)
+    for _ in range(5):
+        began = time.monotonic()
+        with pytest.raises((errors.BrazeUnknownOutcomeError, errors.BrazeConnectError)) as caught:
+            call("campaigns_trigger_send", BODY)
+        # A machine that pauses may not even connect within that second: nothing was sent then.
+        if not isinstance(caught.value, errors.BrazeConnectError):
+            break
+    assert isinstance(caught.value, errors.BrazeUnknownOutcomeError)
+    assert 0.9 < time.monotonic() - began < 60
 
 
 def test_injected_transports_are_used(connection):

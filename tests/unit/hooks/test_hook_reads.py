@@ -32,6 +32,7 @@ def test_details_name_what_was_asked_for(braze_emulator):
     assert hook.segment_details(segment["id"])["name"] == segment["name"]
 
 
+@pytest.mark.usefixtures("early_in_the_hour")
 def test_figures_grow_with_what_was_sent(braze_emulator):
     hook = BrazeHook()
     hook.call("campaigns_trigger_send", {"campaign_id": CAMPAIGN, "recipients": [{"external_user_id": 1}]})
