@@ -112,9 +112,10 @@ def note_try(context: Context, ledger: Ledger | None, on_clear: OnClear) -> None
     tries = getattr(context.get("ti"), "try_number", 1)
     if tries > 1 and getattr(context.get("dag_run"), "clear_number", 0) and on_clear != "resend":
         raise BrazeDeliveryError(
-            f"This is try {tries} of a run that was cleared, and what Airflow remembered of the earlier tries is gone: "
-            "whom they messaged is not known, nothing was sent now. Clear with 'keep task state', leave "
-            "clear_on_success off, use ledger=SqlLedger(conn_id), or write on_clear='resend' to send to everybody. "
+            f"This is try {tries} of a run that was cleared, and Airflow remembers nothing of the earlier tries: they "
+            "ended before they began, which their logs tell, or what it remembered is gone, and whom they messaged is "
+            "not known. Nothing was sent now. Where none of them began to send, write on_clear='resend'. For other "
+            "runs, clear with 'keep task state', leave clear_on_success off, or use ledger=SqlLedger(conn_id). "
             f"{_WAY_ON}",
             {},
         )
@@ -144,17 +145,36 @@ def open_ledger(
         if getattr(instance, "try_number", 1) > 1:
             raise BrazeDeliveryError(
                 f"This is try {instance.try_number}, and an earlier one may have messaged people: it is not known, "
-                "nothing was sent now. Airflow remembers it from 3.3 on; before that, ledger=SqlLedger(conn_id) does. "
-                f"{_WAY_ON}",
+                "nothing was sent now. Airflow remembers it from 3.3 on; before that, ledger=SqlLedger(conn_id) does, "
+                f"for runs that begin with it. {_WAY_ON}",
                 {},
             )
         return nullcontext()
+    if ledger is not None and not isinstance(ledger, TaskStateLedger):
+        _refuse_change(store)
     # What lasts is taken back before it is made anew, so it must not be forgotten here.
     forget = on_clear == "resend" and not lasting
-    task = this_try(context, delivery_key, forget_on_clear=forget, doubt_after=doubt_after, lasting=lasting)
+    wishes = {"forget_on_clear": forget, "doubt_after": doubt_after, "lasting": lasting, "part_of": plan.part_of}
+    task = this_try(context, delivery_key, **wishes)
     opened = (ledger or TaskStateLedger()).open(task, plan)
     _tell(opened, task)
     return opened
+
+
+def _refuse_change(store: Any) -> None:
+    """Refuse a ledger that does not know what Airflow's task state knows of this task.
+
+    :raises BrazeLedgerError: earlier tries were remembered there.
+    """
+    from airflow_provider_braze.delivery.errors import BrazeLedgerError
+    from airflow_provider_braze.delivery.task_state import has_begun
+
+    if store is not None and has_begun(store):
+        raise BrazeLedgerError(
+            "Earlier tries of this task are remembered in Airflow's task state, not in the ledger that it has now, "
+            "which would send to everybody again: nothing was sent now. Take the ledger away again to finish this "
+            "run; it counts for runs that begin with it."
+        )
 
 
 def earlier_schedules(context: Context, ledger: Ledger | None, *, delivery_key: str | None) -> list[str]:

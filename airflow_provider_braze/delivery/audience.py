@@ -346,6 +346,9 @@ class AliasAudience(Audience):
 class _JoinedAudience(Audience):
     parts: list[Audience]
 
+    def __post_init__(self) -> None:
+        self.part_of = self.parts[0].part_of
+
     @property
     def share(self) -> float:
         """The share of its parts, which are the same one of as many."""

@@ -53,9 +53,11 @@ class TaskTry:
     :param store: Airflow's task state store, None below 3.3 and outside of a task.
     :param delivery_key: the author's own name of what is sent once; None names the task instance.
     :param forget_on_clear: whether a clear starts a new delivery to everybody (``on_clear="resend"``).
-    :param doubt_after: seconds after which an intent of a worker that is not this one can no longer be under way.
+    :param doubt_after: seconds after which what this try writes an intent for can no longer be under way: only then
+        others may act on it.
     :param lasting: whether what it makes stays to be changed, as schedules do: then a ``delivery_key`` makes the same
         task one owner of it in all runs, and another audience or target is no error, see :class:`OpenLedger`.
+    :param part_of: which part of how many it sends of an audience, see :class:`AudiencePart`.
     :param token: names this try, and no other.
     """
 
@@ -71,12 +73,18 @@ class TaskTry:
     forget_on_clear: bool = False
     doubt_after: float = 90.0
     lasting: bool = False
+    part_of: Sequence[tuple[int, int]] = ()
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     @property
     def counts(self) -> Counts:
         """What Airflow counts, as it is now."""
         return Counts(self.max_tries, self.clear_number, self.run_began)
+
+    @property
+    def has_siblings(self) -> bool:
+        """Whether other mapped tasks send the other parts of the same: crossed with anything else, places differ."""
+        return not self.lasting and len(self.part_of) == 1 and self.part_of[0][0] == self.map_index
 
     @property
     def name(self) -> str:
@@ -94,6 +102,7 @@ class Past:
     :param other_run: whether another run of the task was the last one to open it.
     :param accepted: how many recipients Braze took on.
     :param accepted_requests: in how many requests.
+    :param refused: how many recipients of these Braze refused by name.
     :param doubtful_requests: how many of its requests are in doubt.
     :param doubtful: how many recipients these have.
     :param schedule_ids: of its accepted requests, all of them.
@@ -105,6 +114,7 @@ class Past:
     other_run: bool = False
     accepted: int = 0
     accepted_requests: int = 0
+    refused: int = 0
     doubtful_requests: int = 0
     doubtful: int = 0
     schedule_ids: list[str] = field(default_factory=list)
@@ -126,12 +136,13 @@ class Intent:
 
 @dataclass(slots=True)
 class Claim:
-    """The ledger's answer: who of a request may be sent to now. The five kinds never overlap.
+    """The ledger's answer: who of a request may be sent to now. The six kinds never overlap.
 
     :param ticket: names the intent that is now durable, for the settlement; None where ``free`` is empty.
     :param free: places of the recipients to send to.
     :param accepted: how many Braze took on before.
-    :param refused: how many Braze refused by name before, in a request that it took on.
+    :param refused: how many Braze refused by name before, in a request of this task that it took on.
+    :param refused_elsewhere: the same, in a request of another task or run.
     :param doubt: places of the recipients in doubt.
     :param since: when the first intent for those in doubt was written, in epoch seconds; a taken doubt keeps it.
     :param left_by: by when the latest request to those in doubt had left, in epoch seconds, perhaps in the future.
@@ -143,6 +154,7 @@ class Claim:
     free: Sequence[int] = ()
     accepted: int = 0
     refused: int = 0
+    refused_elsewhere: int = 0
     doubt: Sequence[int] = ()
     since: float = field(default_factory=time.time)
     left_by: float = field(default_factory=time.time)
@@ -207,6 +219,9 @@ class OpenLedger(ABC):
         :raises BrazeLedgerError: it cannot be written, or a later try has taken over.
         """
         raise NotImplementedError
+
+    def hurry(self) -> None:  # noqa: B027 (most do not wait)
+        """Wait no longer than need be for a store that is away: the task is to stop. Any thread may call it."""
 
     def close(self) -> None:  # noqa: B027 (most have nothing to let go)
         """Let go of connections."""

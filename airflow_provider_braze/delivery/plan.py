@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import tempfile
 from array import array
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from itertools import compress
@@ -73,6 +73,7 @@ class Plan:
         # A try that finds nothing left to send has no answer that would tell it.
         self.report = Report(send_id=payload.get("send_id"))
         self.payload = payload
+        self.part_of: Sequence[tuple[int, int]] = getattr(audience, "part_of", ())
         self.target = " ".join(str(part) for part in (endpoint, *map(payload.get, _PROGRAMS)) if part)
         self._max_recipients, self._staging = max_recipients, staging
         self._file = tempfile.TemporaryFile(buffering=_BUFFER)  # noqa: SIM115 (closed by close)

@@ -14,7 +14,8 @@ Who is in doubt, request by request::
     SELECT delivery_key, task, place, recipients, to_timestamp(first_intent_at) AS since FROM braze_ledger_requests r
     JOIN braze_ledger_deliveries d ON d.id = r.delivery WHERE state <> 'accepted' ORDER BY first_intent_at;
 
-To forget old deliveries, delete their recipients and their requests by ``delivery``.
+To forget old deliveries, delete their recipients and their requests by ``delivery``, both in one transaction: a
+delivery stops where people are left whose request is gone.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from contextlib import closing
 from dataclasses import KW_ONLY, dataclass
 from datetime import UTC, datetime
 from functools import partial
+from itertools import islice
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -38,7 +40,9 @@ from airflow_provider_braze.delivery.ledger import Claim, Counts, Intent, Ledger
 from airflow_provider_braze.delivery.outcome import Outcome
 from airflow_provider_braze.delivery.plan import Plan
 from airflow_provider_braze.delivery.report import MOST_IDS
-from airflow_provider_braze.delivery.sql_claims import Wish, answer
+from airflow_provider_braze.delivery.request import PlannedRequest
+from airflow_provider_braze.delivery.sql_checks import refuse_new_key, refuse_other_broadcast, refuse_other_list
+from airflow_provider_braze.delivery.sql_claims import Wish, answer, refuse_orphans
 from airflow_provider_braze.delivery.sql_names import delivery_name, hash_of, number_of
 from airflow_provider_braze.delivery.sql_store import SqlStore
 
@@ -50,7 +54,7 @@ _PREFIX = re.compile(r"[a-z_][a-z0-9_]{0,39}", re.ASCII)
 _ROUNDS = 3
 _TAKEN_OVER = "Another try of this task has taken over, this worker sends nothing more."
 # No identity of a person begins with it.
-_EVERYBODY = "*"
+_EVERYBODY = hash_of("*")
 
 
 @dataclass
@@ -58,7 +62,9 @@ class SqlLedger(Ledger):
     """Remembers deliveries in a database of yours, everybody by a hash; its tables are made on first use.
 
     :param conn_id: Airflow connection of a PostgreSQL database, or of a SQLite file to try it. (templated)
-    :param table_prefix: begins the names of its four tables: small letters, digits and underscores, 40 at most.
+    :param table_prefix: begins the names of its four tables: small letters, digits and underscores, 40 at most. Two
+        Airflows that keep their ledgers in one database need one each: deliveries without a ``delivery_key`` are named
+        by DAG, run, task and map index, which are the same in both for a scheduled run of the same DAG.
     :raises BrazeConfigurationError: ``table_prefix`` is no such name.
     """
 
@@ -93,6 +99,7 @@ class SqlLedger(Ledger):
 class _OpenSqlLedger(OpenLedger):
     def __init__(self, store: SqlStore, task: TaskTry, plan: Plan) -> None:
         self._store, self._task, self._endpoint, self._target = store, task, plan.endpoint, plan.target
+        self._first = [person for request in islice(plan, 20) for person in self._hashes(request)]
         self._names: dict[str, Any] = {"base": number_of(delivery_name(task)), "task": task.name, "token": task.token}
         self.past = Past()
         self._met: dict[int, set[str]] = {}
@@ -108,15 +115,24 @@ class _OpenSqlLedger(OpenLedger):
 
     def write(self, intents: Sequence[Intent], settlements: Sequence[Settlement]) -> list[Claim]:
         """Write all in one transaction; those that free recipients have one of their own before."""
-        wishes = [Wish(intent, self._hashes(intent)) for intent in intents]
+        wishes = [Wish(intent, self._hashes(intent.request)) for intent in intents]
         # Who waits for recipients while it has deleted others could wait in a circle.
         if any(settlement.outcome not in _KEPT for settlement in settlements):
             self._store.transact(partial(self._write, [], settlements))
             settlements = ()
-        claims = self._store.transact(partial(self._write, wishes, settlements)) if wishes or settlements else []
+        try:
+            claims = self._store.transact(partial(self._write, wishes, settlements)) if wishes or settlements else []
+        except BrazeLedgerError as error:
+            if error.settled and settlements:
+                self._store.transact(partial(self._write, [], settlements))
+            raise
         if claims is None:
-            raise BrazeLedgerError(_TAKEN_OVER)
+            raise BrazeLedgerError(_TAKEN_OVER, settled=True)
         return claims
+
+    def hurry(self) -> None:
+        """Wait for a database that is away no longer than for one that may be the wrong one."""
+        self._store.hurried.set()
 
     def keep_note(self, note: dict[str, Any]) -> None:
         """Write it beside the token, which it needs."""
@@ -162,16 +178,21 @@ class _OpenSqlLedger(OpenLedger):
         self._store.make_tables(connection)
         task = self._task
         counts = task.counts._asdict()
-        self._run(connection, "add_try", **counts, run=task.run_id, target=self._target)
+        # A part that there was not before a clear begins anew with the others.
+        joins = self._run(connection, "add_try", **counts, run=task.run_id, target=self._target).rowcount > 0
+        joins &= task.has_siblings and task.clear_number > 0
         earlier = self._run(connection, "read_try").one()
         target = self._target
+        run = partial(self._run, connection)
+        refuse_new_key(run, task)
         # Once true they stay so: the commit of an attempt may have been lost on the way back only.
         self.past.other_run |= earlier.run != task.run_id
         before = Counts(earlier.max_tries, earlier.clear_number, earlier.run_began)
         cleared = earlier.run == task.run_id and task.counts.tell_clear(before)
         self.past.cleared |= cleared
-        forgets = cleared and task.forget_on_clear
-        self.generation = self._next_generation(connection, earlier) if forgets else earlier.generation
+        forgets = (cleared or joins) and task.forget_on_clear
+        last = earlier.generation if joins else max(earlier.generation, earlier.clear_number)
+        self.generation = self._next_generation(connection, earlier.generation, last) if forgets else earlier.generation
         self.note = json.loads(earlier.note) if earlier.note else None
         self._begin(connection)
         # An author's own key means what it says, whatever it was used for before.
@@ -183,19 +204,21 @@ class _OpenSqlLedger(OpenLedger):
             if not task.lasting:
                 raise self.stranger
             target = earlier.target
+        if self._first == [_EVERYBODY] and self.past.began and not task.lasting:
+            refuse_other_broadcast(target, earlier.target)
+        refuse_other_list(run, task, self.past, self._first)
         self._run(connection, "take_over", **counts, run=task.run_id, generation=self.generation, target=target)
 
-    def _next_generation(self, connection: Connection, earlier: Row[Any]) -> int:
+    def _next_generation(self, connection: Connection, generation: int, after: int) -> int:
         """Join the tasks of this run that were cleared since this one's last try, or begin what they join.
 
         Each clear in a run raises ``clear_number``, so that one number is all that tasks cleared together have in
         common; it may rise once more before the last of them begins.
         """
         task = self._task
-        after = max(earlier.generation, earlier.clear_number)
         shared = {"run": task.run_id, "clear_number": task.clear_number, "after": after}
         # On Airflow 3.1 a clear in a run that goes on does not raise it.
-        own = max(task.clear_number, earlier.generation + 1)
+        own = max(task.clear_number, generation + 1)
         return int(self._run(connection, "find_sharing", **shared).scalar() or own)
 
     def _begin(self, connection: Connection) -> None:
@@ -214,6 +237,7 @@ class _OpenSqlLedger(OpenLedger):
             self.past.cleared,
             self.past.other_run,
             accepted=found.accepted,
+            refused=found.refused,
             accepted_requests=found.accepted_requests,
             doubtful_requests=found.doubtful_requests,
             doubtful=found.doubtful,
@@ -227,6 +251,7 @@ class _OpenSqlLedger(OpenLedger):
                 "id": settlement.ticket.request,
                 "state": _KEPT.get(settlement.outcome, "unknown"),
                 "refused": settlement.refused,
+                "left_by": settlement.ticket.left_by,
                 "schedule_id": settlement.schedule_id,
                 "dispatch_id": settlement.dispatch_id,
             }
@@ -235,7 +260,7 @@ class _OpenSqlLedger(OpenLedger):
         self._run(connection, "settle", rows)
         released = [settlement.ticket for settlement in settlements if settlement.outcome not in _KEPT]
         if released:
-            new = [{"recipient": person, "request": request} for request, people in released for person in people]
+            new = [{"recipient": person, "request": ticket.request} for ticket in released for person in ticket.new]
             self._shrink(connection, self._run(connection, "release", new).scalars())
 
     def _shrink(self, connection: Connection, owners: Iterable[int]) -> None:
@@ -263,6 +288,7 @@ class _OpenSqlLedger(OpenLedger):
                 row for row in found.values() if row.state == "unknown" and people[row.number][0].intent.take_doubt
             ]:
                 found = self._take(connection, people, doubts, rows)
+            refuse_orphans(wishes, found.values(), self._store.prefix)
             # Whoever is missing was let go by another worker since the claim.
             if len(found) == len(rows):
                 break
@@ -270,11 +296,17 @@ class _OpenSqlLedger(OpenLedger):
         for wish in wishes:
             owners = None if found is None else [found.get(next(numbers)) for _ in wish.people]
             claims.append(answer(wish, owners, self._met))
+            if wish.people == [_EVERYBODY] and not claims[-1].free:
+                self._check_broadcast(connection)
         self._intend(connection, wishes, claims)
         return claims
 
+    def _check_broadcast(self, connection: Connection) -> None:
+        for earlier in self._run(connection, "broadcast", recipient=_EVERYBODY).scalars():
+            refuse_other_broadcast(self._target, earlier)
+
     def _look_up(self, connection: Connection, rows: list[dict[str, Any]]) -> dict[int, Row[Any]]:
-        return {row.number: row for row in self._run(connection, "look_up", rows, doubt_after=self._task.doubt_after)}
+        return {row.number: row for row in self._run(connection, "look_up", rows)}
 
     def _take(
         self,
@@ -294,7 +326,7 @@ class _OpenSqlLedger(OpenLedger):
         moved = [row for row in doubts if row.number in found and found[row.number].state == "mine"]
         for row in moved:
             wish, place = people[row.number]
-            wish.taken[place] = row.first_intent_at
+            wish.taken[place] = row
         self._shrink(connection, (row.request for row in moved))
         return found
 
@@ -306,21 +338,22 @@ class _OpenSqlLedger(OpenLedger):
                 "place": wish.intent.request.place,
                 "people": len(claim.free),
                 "since": claim.since if wish.taken else None,
+                "left_by": wish.left_by,
             }
             for wish, claim in zip(wishes, claims, strict=True)
             if claim.free
         ]
         if rows:
-            self._run(connection, "intend", rows)
+            self._run(connection, "intend", rows, doubt_after=self._task.doubt_after)
 
     def _run(self, connection: Connection, name: str, rows: Any = None, **parameters: Any) -> CursorResult[Any]:
         return self._store.run(connection, name, rows, **self._names, **parameters)
 
-    def _hashes(self, intent: Intent) -> list[str]:
-        if not intent.request.recipients:
-            recipient = json.loads(intent.request.body).get("recipient")
-            return [hash_of(identity_of(recipient) if recipient else _EVERYBODY)]
-        people: Any = people_of(self._endpoint, intent.request.body)
+    def _hashes(self, request: PlannedRequest) -> list[str]:
+        if not request.recipients:
+            recipient = json.loads(request.body).get("recipient")
+            return [hash_of(identity_of(recipient)) if recipient else _EVERYBODY]
+        people: Any = people_of(self._endpoint, request.body)
         return [hash_of(identity_of(person)) for person in people]
 
 

@@ -11,7 +11,13 @@ if TYPE_CHECKING:
 
 def delivery_name(task: TaskTry, generation: int = 0) -> str:
     """Name what is sent once; each clear that forgets begins a new generation of it."""
-    name = f"key:{task.delivery_key}" if task.delivery_key is not None else f"task:{task.name}"
+    if task.delivery_key is not None:
+        name = f"key:{task.delivery_key}"
+    elif task.has_siblings:
+        # Another number of parts moves people from one mapped task to another.
+        name = f"parts:{task.dag_id}/{task.run_id}/{task.task_id}"
+    else:
+        name = f"task:{task.name}"
     # Tasks of one run that share a key and are cleared together go on sharing it.
     whose = task.name if task.lasting else f"{task.dag_id}/{task.run_id}"
     return f"{name} cleared:{whose}/{generation}" if generation else name

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from threading import Event
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic_core import to_json
@@ -17,9 +18,13 @@ from airflow_provider_braze.delivery.errors import BrazeLedgerError
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, CursorResult, Engine
+    from tenacity import RetryCallState
 
 Result = TypeVar("Result")
 _SUPPORTED = "A SqlLedger keeps its tables in PostgreSQL (psycopg2 or psycopg 3), or in a SQLite file to try it."
+LEAST_ATTEMPTS = 5
+# A PostgreSQL that starts anew, or fails over, is away for seconds to a minute.
+PATIENCE = 90.0
 # Any number will do, as long as nobody else in the database uses it.
 _LOCK = 0x6272617A65
 _DRIVERS = ("psycopg", "psycopg2", "pysqlite")
@@ -45,7 +50,8 @@ _TABLES = (
     """CREATE TABLE IF NOT EXISTS {p}_requests (
         id BIGINT PRIMARY KEY, delivery BIGINT NOT NULL, task TEXT NOT NULL, token TEXT NOT NULL,
         place INTEGER NOT NULL, state TEXT NOT NULL, recipients INTEGER NOT NULL, refused INTEGER NOT NULL DEFAULT 0,
-        intent_at DOUBLE PRECISION NOT NULL, first_intent_at DOUBLE PRECISION NOT NULL, settled_at DOUBLE PRECISION,
+        intent_at DOUBLE PRECISION NOT NULL, first_intent_at DOUBLE PRECISION NOT NULL,
+        left_by DOUBLE PRECISION NOT NULL,
         schedule_id TEXT, dispatch_id TEXT)""",
     "CREATE INDEX IF NOT EXISTS {p}_requests_task ON {p}_requests (delivery, task)",
     """CREATE TABLE IF NOT EXISTS {p}_recipients (
@@ -83,18 +89,25 @@ _SQL = {
         WHERE delivery = :delivery AND task = :task AND state = 'intent' AND token <> :token""",
     "past": """SELECT MIN(first_intent_at) AS began,
         COALESCE(SUM(CASE WHEN state = 'accepted' THEN recipients - refused END), 0) AS accepted,
+        COALESCE(SUM(CASE WHEN state = 'accepted' THEN refused END), 0) AS refused,
         COUNT(CASE WHEN state = 'accepted' THEN 1 END) AS accepted_requests,
         COALESCE(SUM(CASE WHEN state = 'unknown' THEN recipients END), 0) AS doubtful,
         COUNT(CASE WHEN state = 'unknown' THEN 1 END) AS doubtful_requests
         FROM {p}_requests WHERE delivery = :delivery AND task = :task""",
+    "sent_before": "SELECT 1 FROM {p}_requests WHERE delivery = :other AND task = :other_task LIMIT 1",
+    "count_known": """SELECT COUNT(*) FROM GIVEN(recipient uuid)
+        JOIN {p}_recipients AS known ON known.delivery = :delivery AND known.recipient = given.recipient""",
+    "broadcast": """SELECT try.target FROM {p}_recipients AS held JOIN {p}_requests AS owner ON owner.id = held.request
+        JOIN {p}_tries AS try ON try.delivery = :base AND try.task = owner.task
+        WHERE held.delivery = :delivery AND held.recipient = CAST(:recipient AS UUID)""",
     "schedule_ids": """SELECT schedule_id FROM {p}_requests WHERE delivery = :delivery AND task = :task
         AND state = 'accepted' AND schedule_id IS NOT NULL ORDER BY place, intent_at""",
     "dispatch_ids": """SELECT dispatch_id FROM {p}_requests WHERE delivery = :delivery AND task = :task
         AND state = 'accepted' AND dispatch_id IS NOT NULL ORDER BY place, intent_at LIMIT :most""",
     "fence": "SELECT token, LIMITS FROM {p}_tries WHERE delivery = :base AND task = :task FOR SHARE",
     "settle": """UPDATE {p}_requests AS mine SET state = given.state, refused = given.refused,
-        schedule_id = given.schedule_id, dispatch_id = given.dispatch_id, settled_at = NOW()
-        FROM GIVEN(id bigint, state text, refused int, schedule_id text, dispatch_id text)
+        schedule_id = given.schedule_id, dispatch_id = given.dispatch_id, left_by = GREATEST(NOW(), given.left_by)
+        FROM GIVEN(id bigint, state text, refused int, schedule_id text, dispatch_id text, left_by double precision)
         WHERE mine.id = given.id AND mine.token = :token AND mine.state IN ('intent', 'unknown')""",
     "release": """DELETE FROM {p}_recipients WHERE delivery = :delivery AND (recipient, request) IN (
             SELECT given.recipient, given.request FROM GIVEN(recipient uuid, request bigint))
@@ -108,10 +121,10 @@ _SQL = {
         SELECT :delivery, given.recipient, given.request FROM GIVEN(recipient uuid, request bigint) WHERE true
         ON CONFLICT DO NOTHING""",
     "look_up": """SELECT given.number, held.request, owner.first_intent_at, owner.recipients, owner.refused,
-        COALESCE(owner.settled_at, owner.intent_at + :doubt_after) AS left_by,
+        owner.left_by, owner.task = :task AS own,
         CASE WHEN held.request = given.request THEN 'mine'
             WHEN owner.state = 'intent' AND owner.token <> :token
-                AND (owner.task = :task OR owner.intent_at < NOW() - :doubt_after) THEN 'unknown'
+                AND (owner.task = :task OR owner.left_by < NOW()) THEN 'unknown'
             ELSE owner.state END AS state
         FROM GIVEN(recipient uuid, request bigint, number int)
         JOIN {p}_recipients AS held ON held.delivery = :delivery AND held.recipient = given.recipient
@@ -124,11 +137,12 @@ _SQL = {
         AND EXISTS (SELECT 1 FROM {p}_requests AS owner WHERE owner.id = given.previous AND owner.state <> 'accepted')
         """,
     "intend": """INSERT INTO {p}_requests
-            (id, delivery, task, token, place, state, recipients, intent_at, first_intent_at)
+            (id, delivery, task, token, place, state, recipients, intent_at, first_intent_at, left_by)
         SELECT given.id, :delivery, :task, :token, given.place, 'intent', given.people, NOW(),
-            COALESCE(given.since, NOW())
-        FROM GIVEN(id bigint, place int, people int, since double precision) WHERE true
-        ON CONFLICT (id) DO UPDATE SET recipients = excluded.recipients, intent_at = excluded.intent_at""",
+            COALESCE(given.since, NOW()), GREATEST(NOW() + :doubt_after, given.left_by)
+        FROM GIVEN(id bigint, place int, people int, since double precision, left_by double precision) WHERE true
+        ON CONFLICT (id) DO UPDATE SET recipients = excluded.recipients, intent_at = excluded.intent_at,
+            left_by = excluded.left_by""",
 }
 
 
@@ -143,7 +157,9 @@ class SqlStore:
     def __init__(self, conn_id: str, prefix: str) -> None:
         from sqlalchemy import text
 
-        self._conn_id = conn_id
+        self._conn_id, self.prefix = conn_id, prefix
+        self._reached = False
+        self.hurried = Event()
         self._names = [f"{prefix}_{name}" for name in ("deliveries", "tries", "requests", "recipients")]
         self._engine = _connect(conn_id)
         self._postgres = self._engine.dialect.name == "postgresql"
@@ -170,23 +186,32 @@ class SqlStore:
     def transact(self, work: Callable[[Connection], Result]) -> Result:
         """Work in a transaction, again where it broke; the work may then find that it was done already.
 
+        A database that was reached before is waited for, long enough for it to start anew: what waits to be written has
+        happened, and would be in doubt. One that never was may be the wrong one.
+
         :raises BrazeLedgerError: the database cannot be reached or written.
         """
         from sqlalchemy.exc import SQLAlchemyError
-        from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
+        from tenacity import Retrying, retry_if_exception, wait_exponential
 
         def attempt() -> Result:
             with self._engine.begin() as connection:
-                return work(connection)
+                done = work(connection)
+            self._reached = True
+            return done
 
-        again = retry_if_exception(_passes)
+        again, wait = retry_if_exception(_passes), wait_exponential(0.2, max=2)
         try:
-            return Retrying(retry=again, stop=stop_after_attempt(5), wait=wait_exponential(0.2), reraise=True)(attempt)
+            return Retrying(retry=again, stop=self._has_waited, wait=wait, reraise=True)(attempt)
         except SQLAlchemyError as error:
             reason = mask(str(getattr(error, "orig", error)), self._engine.url.password or "")
             raise BrazeLedgerError(
                 f"The ledger on {self._conn_id!r} cannot be used, this worker sends nothing more: {reason}"
             ) from None
+
+    def _has_waited(self, state: RetryCallState) -> bool:
+        waits = self._reached and not self.hurried.is_set() and (state.seconds_since_start or 0.0) < PATIENCE
+        return state.attempt_number >= LEAST_ATTEMPTS and not waits
 
     def has_tables(self, connection: Connection) -> bool:
         """Tell whether all tables are there."""
@@ -219,6 +244,9 @@ def _passes(error: BaseException) -> bool:
     """Tell trouble that may pass: a lost connection, a deadlock, a database that starts anew."""
     from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
+    # SQLite has one class of errors for what may pass and for what is wrong.
+    if getattr(getattr(error, "orig", None), "sqlite_errorname", "") == "SQLITE_ERROR":
+        return False
     return isinstance(error, DBAPIError) and (
         isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated
     )
@@ -295,7 +323,7 @@ def _write_out(prefix: str, statement: str, *, postgres: bool) -> str:
         words = {"NOW()": "CAST(extract(epoch FROM clock_timestamp()) AS double precision)", "LIMITS": _LIMITS}
     else:
         words = {"NOW()": "((julianday('now') - 2440587.5) * 86400.0)", "LIMITS": "1", "UUID": "TEXT"}
-        words |= dict.fromkeys(("FOR UPDATE", "FOR SHARE"), "")
+        words |= {"FOR UPDATE": "", "FOR SHARE": "", "GREATEST(": "MAX("}
 
     def given(columns: re.Match[str]) -> str:
         if postgres:

@@ -5,8 +5,8 @@ One task instance wide: retries, deferrals and clears of a task see it, other ru
 - ``braze/delivery``: when it began, and for what;
 - ``braze/delivery/<generation>/<n>``: 200 requests each: ``s`` one letter per request (``?`` intent, ``u`` in doubt,
   ``a`` accepted, ``.`` free), ``d`` eight digits of the digest of its recipients, ``t`` when the first intent of those
-  in doubt was written, ``l`` the latest time known of them, ``i`` schedule or dispatch ids, ``f`` how many recipients
-  Braze refused by name;
+  in doubt was written, ``l`` by when the latest request to them has left, ``i`` schedule or dispatch ids, ``f`` how
+  many recipients Braze refused by name;
 - ``braze/delivery/<generation>/note``: what is scheduled, see :mod:`airflow_provider_braze.delivery.schedules`.
 
 It knows requests by their place. A try whose audience differs in a request that was begun is stopped, or told so where
@@ -69,6 +69,11 @@ def is_marked(store: Any) -> bool:
     return read(store, HEAD) is not None
 
 
+def has_begun(store: Any) -> bool:
+    """Tell whether a try of this task began to send."""
+    return bool((read(store, HEAD) or {}).get("began"))
+
+
 def mark(store: Any, counts: Counts) -> None:
     """Note that a try of this task came by, which has sent nothing yet."""
     write(store, HEAD, {"began": None, "for": "", "generation": 0, "counts": list(counts)})
@@ -111,8 +116,9 @@ class _OpenTaskState(OpenLedger):
         # What was begun for other recipients keeps their digest until it is forgotten.
         self._digests: dict[int, str] = {}
         self._since: dict[int, float] = {}
-        self._latest: dict[int, float] = {}
-        self._taken: set[int] = set()
+        self._left_by: dict[int, float] = {}
+        # Of those whose doubt this try took over: by when earlier requests to them had left.
+        self._taken: dict[int, float] = {}
         self._ids: dict[int, str] = {}
         self._refused: dict[int, int] = {}
         head = read(self._store, HEAD)
@@ -168,7 +174,7 @@ class _OpenTaskState(OpenLedger):
         self._head |= {"generation": self.generation, "for": self._plan.target, "began": None}
         write(self._store, HEAD, self._head)
         self._states = bytearray([_FREE]) * len(self._plan)
-        for kept in (self._digests, self._since, self._latest, self._ids, self._refused):
+        for kept in (self._digests, self._since, self._left_by, self._ids, self._refused):
             kept.clear()
         self.note = self.stranger = None
         self.past = self._past(self.past.cleared)
@@ -189,13 +195,15 @@ class _OpenTaskState(OpenLedger):
                 if settlement.refused:
                     self._refused[place] = settlement.refused
             case Outcome.UNKNOWN:
-                self._states[place], self._latest[place] = _DOUBT, time.time()
+                self._states[place] = _DOUBT
             case _:
                 self._states[place] = _DOUBT if place in self._taken else _FREE
-        if self._states[place] != _DOUBT:
+        taken_left_by = self._taken.pop(place, 0.0)
+        if self._states[place] == _DOUBT:
+            self._left_by[place] = max(time.time(), taken_left_by)
+        else:
             self._since.pop(place, None)
-            self._latest.pop(place, None)
-        self._taken.discard(place)
+            self._left_by.pop(place, None)
         return place
 
     def _claim(self, intent: Intent) -> Claim:
@@ -205,15 +213,16 @@ class _OpenTaskState(OpenLedger):
             refused = self._refused.get(place, 0)
             return Claim(accepted=request.people - refused, refused=refused)
         if self._states[place] != _FREE:
+            left_by = self._left_by.get(place, self._since[place])
             if not intent.take_doubt:
-                left_by = self._latest.get(place, self._since[place])
-                # A worker that died may have waited before its request left.
-                left_by += self._doubt_after * (self._states[place] == _INTENT)
                 return Claim(doubt=people, since=self._since[place], left_by=left_by)
-            self._taken.add(place)
-        self._states[place], self._latest[place] = _INTENT, time.time()
+            self._taken[place] = max(left_by, self._taken.get(place, 0.0))
+        now = time.time()
+        self._states[place] = _INTENT
+        # Should this worker die, its request may have waited before it left.
+        self._left_by[place] = max(now + self._doubt_after, self._taken.get(place, 0.0))
         self._digests[place] = self._digest(place)
-        since = self._since.setdefault(place, self._latest[place])
+        since = self._since.setdefault(place, now)
         return Claim(ticket=place, free=people, since=since, took_doubt=place in self._taken)
 
     def _load(self) -> None:
@@ -229,7 +238,7 @@ class _OpenTaskState(OpenLedger):
                 states = states[: len(self._states) - first]
             self._states[first : first + len(states)] = states
             self._since |= {int(place): since for place, since in value["t"].items()}
-            self._latest |= {int(place): latest for place, latest in value.get("l", {}).items()}
+            self._left_by |= {int(place): left_by for place, left_by in value.get("l", {}).items()}
             self._ids |= {int(place): known for place, known in value["i"].items()}
             self._refused |= {int(place): refused for place, refused in value["f"].items()}
             number += 1
@@ -245,8 +254,9 @@ class _OpenTaskState(OpenLedger):
             error = BrazeAudienceError(
                 f"The audience is another one than in the try before: request {place + 1:,} would go to other people, "
                 "so that it is not known who was messaged. Nothing was sent now. Give the same recipients in the same "
-                "order on every try (ORDER BY, a table that does not change), or use ledger=SqlLedger(conn_id), which "
-                "knows recipients one by one. A new run of the DAG sends to everybody again."
+                "order on every try (ORDER BY, a table that does not change). For other runs there is "
+                "ledger=SqlLedger(conn_id), which knows recipients one by one. A new run of the DAG sends to everybody "
+                "again."
             )
         else:
             return
@@ -264,6 +274,7 @@ class _OpenTaskState(OpenLedger):
             cleared=cleared,
             accepted=sum(self._people(place) - self._refused.get(place, 0) for place in done),
             accepted_requests=len(done),
+            refused=sum(self._refused.get(place, 0) for place in done),
             doubtful_requests=len(doubts),
             doubtful=sum(map(self._people, doubts)),
             schedule_ids=known if scheduled else [],
@@ -290,7 +301,7 @@ class _OpenTaskState(OpenLedger):
             "s": self._states[places.start : places.stop].decode(),
             "d": "".join(self._digests[place] if self._states[place] != _FREE else free for place in places),
             "t": {str(place): since for place, since in self._since.items() if place in places},
-            "l": {str(place): latest for place, latest in self._latest.items() if place in places},
+            "l": {str(place): left_by for place, left_by in self._left_by.items() if place in places},
             "i": {str(place): self._ids[place] for place in places if place in self._ids},
             "f": {str(place): self._refused[place] for place in places if place in self._refused},
         }

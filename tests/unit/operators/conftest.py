@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import json
 
+import airflow.sdk
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException
+from task_states import NEVER_EXPIRE
 
 from airflow_provider_braze.operators.send import BrazeSendCampaignOperator
 
 WEEKLY = "0f2c9a54-7f0e-4a55-9a55-2d8a4f6f1b10"
+
+
+@pytest.fixture(autouse=True)
+def _never_expire(monkeypatch):
+    """Airflow 3.3's word for a store's entry that stays; older ones have no store, and no word."""
+    monkeypatch.setattr(airflow.sdk, "NEVER_EXPIRE", NEVER_EXPIRE, raising=False)
 
 
 @pytest.fixture
