@@ -168,6 +168,8 @@ class Airflow:
             "dag_processor.parsing_processes": 1,
             "dag_processor.min_file_process_interval": 3600,
             "dag_processor.dag_file_processor_timeout": int(READY_WITHIN),
+            # A call that is made again, since its answer came late, may be refused: the task runs already.
+            "workers.execution_api_timeout": 60,
             "usage_data_collection.enabled": False,
             **(settings or {}),
         }

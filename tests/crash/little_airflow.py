@@ -95,6 +95,8 @@ def _serve(folder: Path) -> None:
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
             # A supervisor may see a killed task only at its next heartbeat.
             "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+            # A call that is made again, since its answer came late, may be refused: the task runs already.
+            "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
             "AIRFLOW__API_AUTH__JWT_SECRET": "a secret of the crash tests, as long as it has to be: 0123456789abcdef",
             "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
             "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(folder / "logs"),
