@@ -42,7 +42,7 @@ def wait_until(condition):
         time.sleep(0.02)
 
 
-def run(emulator, people, ledger, *, lanes=4, give_up_after=120.0, **policy):
+def run(emulator, people, ledger, *, lanes=4, give_up_after=300.0, **policy):
     """Deliver once; gives the report, or the error. What would not end is stopped, so that the test ends."""
     with Plan("campaigns_trigger_send", CAMPAIGN, ListAudience(people)) as plan:
         client = AsyncBrazeClient(emulator.url, emulator.api_key, lanes=lanes, timeout=30.0)
