@@ -28,7 +28,7 @@ def refusals(endpoint: Endpoint, content: bytes, answer: Mapping[str, Any]) -> t
         whom = f" (recipient {identity_hash(people[cast('int', index)])})" if known else ""
         text = _hide_recipients(mask(_text(item)), people)
         texts.append(f"Braze accepted the request, but said{whom}: {text}")
-    return min(len(named), len(people)), texts
+    return min(len(named), len(people_of(endpoint, content))), texts
 
 
 def without_names(error: BrazeError, endpoint: Endpoint, content: bytes) -> str:
@@ -38,8 +38,8 @@ def without_names(error: BrazeError, endpoint: Endpoint, content: bytes) -> str:
 
 
 def names_of(endpoint: Endpoint, content: bytes) -> list[str]:
-    """Name the recipients of a request, in its order."""
-    people = people_of(endpoint, content)
+    """Name the recipients of a request, in its order; also the single one of an e-mail."""
+    people = people_of(endpoint, content) or list(filter(None, [json.loads(content).get("recipient")]))
     names = [next((person[key] for key in IDENTIFIERS if key in person), "") for person in people]
     return [str(name["alias_name"] if isinstance(name, dict) else name) for name in names]
 

@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_braze.delivery.endings import doubt
 from airflow_provider_braze.delivery.errors import (
     BrazeDeliveryError,
     BrazeNobodyMessagedError,
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from airflow_provider_braze.api.errors import BrazeError
     from airflow_provider_braze.delivery.plan import Plan
     from airflow_provider_braze.delivery.policy import Policy
-    from airflow_provider_braze.delivery.report import Report
     from airflow_provider_braze.delivery.sender import Stop
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ def judge(plan: Plan, course: Course, policy: Policy, halt: Stop) -> dict[str, A
     if not course.somebody:
         text = f"Nobody was messaged ({report}). {halt.reason}"
         raise BrazeNobodyMessagedError(text, report.as_dict()) from course.cause
-    text = "\n".join(_explain(plan, course, halt))
+    text = "\n".join(_explain(plan, course, policy, halt))
     raise _error(plan, course, policy)(text, report.as_dict()) from course.cause
 
 
@@ -95,7 +95,7 @@ def _nothing_left(plan: Plan, course: Course) -> bool:
     return bool(complaint) and not (plan.report.skipped or course.in_doubt or course.refused_requests)
 
 
-def _explain(plan: Plan, course: Course, halt: Stop) -> list[str]:
+def _explain(plan: Plan, course: Course, policy: Policy, halt: Stop) -> list[str]:
     report = plan.report
     lines = [f"Not everybody got through ({report})."]
     if halt:
@@ -103,24 +103,9 @@ def _explain(plan: Plan, course: Course, halt: Stop) -> list[str]:
     else:
         lines += report.errors[:3]
     if course.in_doubt:
-        lines.append(_doubt(report, course))
+        lines.append(doubt(plan, course, policy))
     elif _nothing_left(plan, course):
         lines.append("Nothing is left to send: another try would not change it.")
     elif course.remembered:
         lines.append("The ledger knows who got it: mend the cause, clear the task, and it sends to the others.")
     return lines
-
-
-def _doubt(report: Report, course: Course) -> str:
-    whom = f"{report.unknown:,} recipients are" if report.unknown else "The broadcast is"
-    requests = f"{course.in_doubt:,} request{'s' if course.in_doubt > 1 else ''}"
-    text = (
-        f"{whom} in doubt ({requests}): they may have been messaged or not. Look into the campaign's analytics or the "
-        "users' profiles in Braze before anything is sent to them again."
-    )
-    if not course.remembered:
-        return text
-    return (
-        f"{text} Nobody else is forgotten. To go on, set on_unknown to 'skip' (leave those in doubt out), 'resend' "
-        "(send to them again) or, for a campaign or Canvas, 'reconcile' (ask Braze who got it), then clear this task."
-    )

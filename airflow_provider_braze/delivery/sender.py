@@ -119,11 +119,14 @@ class Sender:
     trust_server_errors: bool = True
     repeat_is_refused: bool = False
 
-    async def send(self, content: bytes, *, until: float = math.inf, patience: Patience | None = None) -> Sent:
+    async def send(
+        self, content: bytes, *, until: float = math.inf, patience: Patience | None = None, may_be_there: bool = False
+    ) -> Sent:
         """Try until the outcome is known; what was not sent is tried again, unless all is stopped meanwhile.
 
         :param until: instant of ``time.monotonic``, after which no attempt is begun.
         :param patience: of the calls before for the same request.
+        :param may_be_there: whether Braze may have it from an earlier try, under the same id.
         """
         wrapped = self.client.wrap(self.endpoint, content)
         patience = patience or Patience()
@@ -135,7 +138,7 @@ class Sender:
                 sent = NOT_BEGUN
                 break
             patience.attempts += 1
-            sent = await self._exchange(wrapped, content)
+            sent = await self._exchange(wrapped, content, may_be_there or doubt is not None)
             if sent.outcome is Outcome.ACCEPTED:
                 return sent
             if sent.outcome is Outcome.UNKNOWN:
@@ -151,7 +154,7 @@ class Sender:
     def _again(self, outcome: Outcome) -> bool:
         return outcome is Outcome.NOT_SENT or (outcome is Outcome.UNKNOWN and self.repeat_unknown)
 
-    async def _exchange(self, wrapped: Any, content: bytes) -> Sent:
+    async def _exchange(self, wrapped: Any, content: bytes, may_be_there: bool) -> Sent:
         answered, left_at = False, time.time()
         try:
             answer = await self.client.exchange(wrapped)
@@ -161,7 +164,7 @@ class Sender:
         except BrazeError as error:
             if not answered:
                 self.pacer.note(RateLimit())
-            if self.repeat_is_refused and isinstance(error, BrazeBadRequestError) and _ALREADY(error.message):
+            if may_be_there and self._is_there(error):
                 text = without_names(error, self.endpoint, content)
                 log.info("Braze has this one already, nothing was sent again: %s", text)
                 return Sent(Outcome.ACCEPTED, {"status": "already sent"}, None, left_at)
@@ -170,6 +173,9 @@ class Sender:
                 # It is there, and goes out should somebody resume the campaign.
                 return Sent(Outcome.ACCEPTED, dict(error.body), error, left_at)
             return Sent(outcome, {}, error, left_at)
+
+    def _is_there(self, error: BrazeError) -> bool:
+        return self.repeat_is_refused and isinstance(error, BrazeBadRequestError) and bool(_ALREADY(error.message))
 
     async def _quota(self, until: float) -> bool:
         """Wait for a turn; false where all is stopped before, or it would come too late."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from airflow_provider_braze.api.errors import BrazeError, BrazePausedError, identity_hash
 from airflow_provider_braze.delivery.anonymous import names_of, refusals, without_names
+from airflow_provider_braze.delivery.endings import single
 from airflow_provider_braze.delivery.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -99,5 +100,6 @@ class Tally:
         self._report.add_error(reason)
         self._course.in_doubt += 1
         if self._course.in_doubt <= MOST_DOUBTS_NAMED:
-            hashes = ", ".join(map(identity_hash, names_of(self._endpoint, request.body)))
-            log.warning("Request %s is in doubt, it went to: %s", f"{request.place + 1:,}", hashes or "a broadcast")
+            whom = ", ".join(map(identity_hash, names_of(self._endpoint, request.body)))
+            whom = whom or f"all whom the {single(self._endpoint)} is for"
+            log.warning("Request %s is in doubt, it went to: %s", f"{request.place + 1:,}", whom)

@@ -174,6 +174,7 @@ class BrazeDeliveryOperator(GuardedOperator):
 
     def _deliver(self, plan: Plan, ledger: OpenLedger | None, context: Context) -> Any:
         from airflow_provider_braze import stats
+        from airflow_provider_braze.delivery.endings import ending
         from airflow_provider_braze.delivery.engine import Delivery, deliver
         from airflow_provider_braze.delivery.errors import BrazeDeliveryError, DeliveryPausedError
         from airflow_provider_braze.delivery.progress import ProgressLog
@@ -206,8 +207,7 @@ class BrazeDeliveryOperator(GuardedOperator):
                 goes_on=delivery.course.goes_on,
                 paused=delivery.course.deferred,
             )
-        nothing_new = 0 < plan.report.accepted == plan.report.accepted_before
-        self.log.info("%s: %s.", "Nothing was left to send" if nothing_new else "Done", plan.report)
+        self.log.info(ending(plan, delivery.course))
         if plan.report.send_id and (instance := context.get("ti")):
             # Airflow takes what is in the brackets of .output["send_id"] for a key of its own.
             instance.xcom_push(key="send_id", value=plan.report.send_id)

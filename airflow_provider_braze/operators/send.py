@@ -115,7 +115,8 @@ class BrazeSendTransactionalEmailOperator(BrazeDeliveryOperator):
     :param campaign_id: API identifier of the transactional campaign. (templated)
     :param recipient: who gets it: ``external_user_id`` or ``user_alias``, with ``attributes`` if wanted. (templated)
     :param trigger_properties: values for the message, at most 50 KB. (templated)
-    :param external_send_id: an id of your own, of letters, digits and ``-_+/=``. (templated)
+    :param external_send_id: an id of your own, of letters, digits and ``-_+/=``; not with ``on_clear="resend"``, since
+        Braze would not send it again. (templated)
     """
 
     endpoint = "transactional_send"
@@ -134,6 +135,12 @@ class BrazeSendTransactionalEmailOperator(BrazeDeliveryOperator):
         super().__init__(**kwargs)
         if self.on_unknown == "reconcile":
             raise ValueError("on_unknown='reconcile' is not needed here: Braze sends an external_send_id only once.")
+        if self.on_clear == "resend" and external_send_id is not None:
+            raise ValueError(
+                "on_clear='resend' cannot send an external_send_id of your own again: Braze sends it once within 24 "
+                "hours, and would keep silent. Leave external_send_id out, and a clear takes another one; or leave "
+                "on_clear out, and start a new run with another id."
+            )
         self.campaign_id = campaign_id
         self.recipient = recipient
         self.trigger_properties = trigger_properties
@@ -149,12 +156,13 @@ class BrazeSendTransactionalEmailOperator(BrazeDeliveryOperator):
 
     def policy(self, ledger: OpenLedger | None) -> Policy:
         """Repeat what is in doubt while Braze still knows the id."""
-        wishes, began = super().policy(ledger), ledger.past.began if ledger else None
+        wishes = replace(super().policy(ledger), repeat_is_refused=True)
+        began = ledger.past.began if ledger else None
         age = datetime.now(UTC) - datetime.fromisoformat(began) if began else timedelta()
         # Under a key the doubt may be another run's, with another id, and older.
         if age >= KNOWN_TO_BRAZE or self.delivery_key is not None:
             return wishes
-        return replace(wishes, on_unknown="resend", idempotent=True, repeat_is_refused=self.external_send_id is None)
+        return replace(wishes, on_unknown="resend", idempotent=True, own_id=self.external_send_id is None)
 
     def open_ledger(self, plan: Plan, context: Context) -> AbstractContextManager[OpenLedger | None]:
         """Do without a ledger while Braze still knows the id."""
