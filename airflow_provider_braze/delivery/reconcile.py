@@ -1,7 +1,7 @@
 """Asks Braze what became of a request whose answer was lost.
 
-Braze keeps for each user when a campaign or Canvas last reached them (``/users/export/ids``); newer than the intent
-means that they got it. See https://www.braze.com/docs/api/endpoints/export/user_data/post_users_identifier/.
+Braze keeps for each user when they last got a campaign or entered a Canvas (``/users/export/ids``); newer than the
+intent means that they got it. See https://www.braze.com/docs/api/endpoints/export/user_data/post_users_identifier/.
 Messages without a campaign, schedules, live activities and broadcasts leave no such trace.
 """
 
@@ -61,7 +61,7 @@ class Reconciler:
             if users is None:
                 return None
             try:
-                reached = [user for user in users if has_received(user, trace, program, since)]
+                reached = [user for user in users if has_received(user, trace, program, since, by_send=True)]
             except (AttributeError, TypeError, ValueError):
                 self._stop.now("Braze's answer to who got it cannot be read")
                 return None

@@ -22,7 +22,8 @@ class Trace:
     :param kind: ``campaign_id`` or ``canvas_id``.
     :param field: the list in the profile, which has to be asked for.
     :param id_field: names the campaign or Canvas in an entry of the list.
-    :param times: when it reached the user, in an entry.
+    :param times: when it reached the user, in an entry: the first of them tells of the send itself, further ones also
+        of later steps.
     """
 
     kind: str
@@ -75,16 +76,20 @@ def is_user(whom: Mapping[str, Any], user: Mapping[str, Any]) -> bool:
     return True
 
 
-def has_received(user: Mapping[str, Any], trace: Trace, program: str, since: float) -> bool:
+def has_received(
+    user: Mapping[str, Any], trace: Trace, program: str, since: float, *, by_send: bool = False
+) -> bool:
     """Tell whether a campaign or Canvas reached a user since then.
 
     :param since: in epoch seconds.
+    :param by_send: whether only the send itself counts, and not a later step of an earlier one; a profile that does not
+        tell when that was is judged by what it tells.
     :raises ValueError: the profile cannot be read; ``AttributeError`` and ``TypeError`` say the same.
     """
     for entry in user.get(trace.field) or []:
         if str(entry.get(trace.id_field)) == program:
             moments = [_epoch(entry[name]) for name in trace.times if entry.get(name)]
-            return any(moment >= since - CLOCKS_DIFFER for moment in moments)
+            return any(moment >= since - CLOCKS_DIFFER for moment in moments[: 1 if by_send else None])
     return False
 
 

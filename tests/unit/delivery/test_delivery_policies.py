@@ -8,7 +8,7 @@ import json
 import time
 import traceback
 from contextlib import nullcontext
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
@@ -478,6 +478,29 @@ def test_an_export_of_another_shape_is_no_crash(case):
     else:
         assert (report["unknown"], isinstance(error, BrazeResumableError)) == (2, True)
         assert "in doubt" in str(error)
+
+
+def entered(name, **ago):
+    """A profile with what it tells of the Canvas, in seconds before now."""
+    received = {what: datetime.fromtimestamp(time.time() - seconds, UTC).isoformat() for what, seconds in ago.items()}
+    return profile(name, canvases_received=[{"api_canvas_id": WEEKLY, **received}])
+
+
+def test_a_later_step_of_an_older_journey_is_no_entry():
+    """Who entered the Canvas a week ago, and got its next step just now, did not enter it by this request."""
+    log, week = [], 7 * 86_400.0
+    users = [
+        entered("zebra-00000", last_entered=week, last_received_message=-5),
+        entered("zebra-00001", last_entered=0),
+        entered("zebra-00002", last_received_message=0),
+        entered("zebra-00003", last_entered=week, last_received_message=week),
+        entered("zebra-00004", last_entered=0, last_received_message=week),
+    ]
+    braze = braze_of({"message": "success", "users": users}, log=log)
+    report, error = send("rest.example.com", names(5), "reconcile", store=Store(), endpoint=CANVAS, transport=braze)
+    assert (error, report["accepted"]) == (None, 5)
+    _, again = [body["recipients"] for _, path, body in log if path == PATHS[CANVAS]]
+    assert [one["external_user_id"] for one in again] == ["zebra-00000", "zebra-00003"]
 
 
 def moments(log, path):
