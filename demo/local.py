@@ -32,7 +32,8 @@ def start_emulator(log: Path, *options: str) -> tuple[str, subprocess.Popen[byte
             start_new_session=True,
         )
     url = f"http://127.0.0.1:{port}"
-    for _ in range(300):
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
         with suppress(OSError):
             post(f"{url}/__emulator__/faults", {"kind": "slow", "seconds": ANSWER_SECONDS, "times": None})
             return url, process

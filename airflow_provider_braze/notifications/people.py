@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 MOST_PEOPLE = 50
+_IDENTIFIERS = ("external_user_id", "user_alias", "braze_id", "email")
 
 
 def problem_of(given: Any, *, ids_only: bool) -> str | None:
@@ -35,8 +36,13 @@ def problem_of(given: Any, *, ids_only: bool) -> str | None:
 
 def _names_somebody(entry: Any, ids_only: bool) -> bool:
     if isinstance(entry, Mapping):
-        return not ids_only or list(entry) in (["external_user_id"], ["user_alias"])
-    return isinstance(entry, str | int) and not isinstance(entry, bool)
+        named = [name for name in _IDENTIFIERS if _is_told(entry.get(name))]
+        return len(named) == 1 and (not ids_only or list(entry) in (["external_user_id"], ["user_alias"]))
+    return isinstance(entry, str | int) and not isinstance(entry, bool) and _is_told(entry)
+
+
+def _is_told(value: Any) -> bool:
+    return value is not None and bool(str(value).strip()) and value != {}
 
 
 def from_text(given: Any) -> Any:

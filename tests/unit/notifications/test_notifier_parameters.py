@@ -25,6 +25,11 @@ IDS = [f"on-call-{number}" for number in range(51)]
         ({"recipients": {"external_user_id": "on-call-kim"}}, "recipients is of type dict"),
         ({"recipients": ["on-call-kim", None]}, "recipients [1] must be"),
         ({"recipients": [True]}, "recipients [0] must be"),
+        ({"recipients": ["  "]}, "recipients [0] must be"),
+        ({"recipients": [{}]}, "recipients [0] must be"),
+        ({"recipients": ["on-call-kim", {"emial": "kim@example.com"}]}, "recipients [1] must be"),
+        ({"recipients": [{"user_alias": {}}]}, "recipients [0] must be"),
+        ({"recipients": [{"external_user_id": "kim", "email": "kim@example.com"}]}, "recipients [0] must be"),
         ({"messages": EMAIL, "recipients": [{"email": "kim@example.com"}]}, "external_user_id or user_alias"),
         ({"campaign_id": None}, "campaign_id or messages"),
         ({"campaign_id": "c", "messages": EMAIL}, "campaign_id or messages"),
@@ -95,7 +100,7 @@ def test_a_template_may_give_the_whole_list(notifier, failed, sent):
         ("on-call-kim", "is of type str"),
         (7, "is of type int"),
         ([None], "[0] must be"),
-        ([" "], "recipients[0].external_user_id"),
+        ([" "], "[0] must be"),
     ],
 )
 def test_what_a_template_renders_to_is_checked_as_well(notifier, failed, sent, refused, people_and_words):
