@@ -8,7 +8,8 @@
    where those differ, the scheduling task, cleared, deletes and schedules anew by itself.
 
 Tomorrow 09:00 begins where the day begins, at 19:00 UTC today. What is moved or deleted later reaches some too late:
-hence 06:00 UTC for the run, and a limit on its duration.
+hence 06:00 UTC for the run, and an ``execution_timeout`` on the guard. A ``dagrun_timeout`` would not do: where it is
+over, Airflow skips the teardown, too, so that the messages go out unguarded.
 
 Connections: ``warehouse`` (any SQL database) and ``braze_default``. The key needs
 ``campaigns.trigger.schedule.create``, ``campaigns.trigger.schedule.update`` and ``campaigns.trigger.schedule.delete``.
@@ -37,7 +38,6 @@ with DAG(
     start_date=timezone.datetime(2026, 11, 1),
     catchup=False,
     max_active_runs=1,
-    dagrun_timeout=timedelta(hours=6),
     doc_md=__doc__,
     tags=["braze"],
 ) as dag:
@@ -56,6 +56,7 @@ with DAG(
             task_id="check_prices",
             conn_id="warehouse",
             sql="SELECT COUNT(*) = 0 FROM launch_prices WHERE price IS NULL",
+            execution_timeout=timedelta(hours=6),
         )
 
     @task.short_circuit

@@ -52,11 +52,10 @@ def guarded_schedule(group_id: str, operator: type[Scheduling], /, **parameters:
     :param operator: what schedules, such as
         :class:`~airflow_provider_braze.operators.schedule.BrazeScheduleCampaignOperator`.
     :param parameters: of that operator, all but ``task_id``.
-    :raises ValueError: the operator schedules nothing; ``wait_until_sent`` is among the parameters: the guard would
-        come after the messages; or nothing was made inside of the group.
+    :raises ValueError: the operator schedules nothing; it has ``wait_until_sent``: the guard would come after the
+        messages; nothing was made inside of the group; or the DAG has a ``dagrun_timeout``: Airflow skips teardowns,
+        too, where it is over, and the messages would go out. A guard may have an ``execution_timeout``.
     """
-    if parameters.get("wait_until_sent"):
-        raise ValueError("wait_until_sent does not go with a guard, which would run after the messages have gone out.")
     if not issubclass(operator, Scheduling):
         raise ValueError(
             f"{operator.__name__} schedules nothing that could be taken back: give one such as "
@@ -77,8 +76,13 @@ class GuardedSchedule(TaskGroup):
         from airflow.providers.standard.operators.empty import EmptyOperator
 
         super().__enter__()
-        self._begin = EmptyOperator(task_id="begin")
-        self.schedule_task = self._operator(task_id="schedule", **self._parameters)
+        try:
+            self._begin = EmptyOperator(task_id="begin")
+            self.schedule_task = self._operator(task_id="schedule", **self._parameters)
+            self._check()
+        except BaseException as error:
+            super().__exit__(type(error), error, None)  # type: ignore[no-untyped-call]
+            raise
         self._begin >> self.schedule_task
         self._own = set(self.children)
         return self
@@ -92,6 +96,19 @@ class GuardedSchedule(TaskGroup):
                 self._close()
         finally:
             super().__exit__(kind, error, trace)  # type: ignore[no-untyped-call]
+
+    def _check(self) -> None:
+        """Refuse what would let messages go out unguarded; the DAG's ``default_args`` count, too."""
+        if self.schedule_task.wait_until_sent:
+            raise ValueError(
+                "wait_until_sent does not go with a guard, which would run after the messages have gone out."
+            )
+        if self.dag.dagrun_timeout is not None:
+            raise ValueError(
+                f"Group {self.group_id!r} cannot guard in a DAG with dagrun_timeout: where that is over, Airflow skips "
+                "all tasks that have not ended, the teardown too, and the messages go out unguarded. Give the tasks of "
+                "the guard an execution_timeout instead."
+            )
 
     def _close(self) -> None:
         from airflow.providers.standard.operators.empty import EmptyOperator
@@ -229,6 +246,7 @@ class CallOff(BrazeBaseOperator):
 
         calls, total = ScheduleCalls(self.hook.get_async_conn, Pacer), Called()
         program, due = self._left(instance, "program") or {}, self._left(instance, "due_from")
+        is_due = datetime.fromisoformat(due) <= datetime.now(UTC) if due else None
         before = self._left(instance, _CALLED_OFF)
         # A try that is cut short from here on may have deleted any of them.
         self._note(instance, ids)
@@ -240,9 +258,9 @@ class CallOff(BrazeBaseOperator):
             total.take_for_gone(before["ids"] if before["max_tries"] == instance.max_tries else ids)
         self._note(instance, [*total.done, *total.gone, *total.lost])
         self.log.info("%d schedules deleted, %d were not there.", len(total.done), len(total.gone))
-        self._check_refused(total, len(ids))
+        self._check_refused(total, len(ids), may_be_sent=bool(is_due))
         total.raise_first()
-        if total.gone and (due is None or datetime.fromisoformat(due) <= datetime.now(UTC)):
+        if total.gone and is_due is not False:
             raise BrazeConfigurationError(
                 f"{len(total.gone)} of {len(ids)} schedules are not there any more, and their time has come: they may "
                 "have been sent. Look into Braze."
@@ -259,16 +277,19 @@ class CallOff(BrazeBaseOperator):
             # To delete matters more; without it another try only asks for a person too soon.
             self.log.warning("What is deleted could not be noted: %r", error)
 
-    def _check_refused(self, total: Called, count: int) -> None:
+    def _check_refused(self, total: Called, count: int, *, may_be_sent: bool) -> None:
         """Fail, and not be tried again, where what Braze refused to delete may go out.
+
+        :param may_be_sent: whether the time of the first message has come, after which Braze refuses that, too.
 
         :raises AirflowFailException: it refused to.
         """
         if not total.refused:
             return
         error = next(iter(total.refused.values()))
+        fate = "their time has come, and they may have been sent" if may_be_sent else "they may go out"
         raise AirflowFailException(
-            f"{len(total.refused)} of {count} schedules could NOT be deleted, and may go out. Look into Braze, delete "
+            f"{len(total.refused)} of {count} schedules could NOT be deleted: {fate}. Look into Braze, delete "
             f"there what still waits, and clear this task: {', '.join(total.refused)}. Braze said: {error}"
         ) from error
 

@@ -13,8 +13,10 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 if TYPE_CHECKING:
     from airflow_provider_braze.api.client import AsyncBrazeClient
 
-# Airflow gives on_kill 30 seconds by default; what could not be deleted is named soon.
+# What could not be deleted is named soon. After 30 seconds Airflow cancels it, which it outlives.
 PATIENCE = 25.0
+# Sixteen at a time, each may take four seconds.
+PATIENCE_PER_SCHEDULE = 0.25
 LOOK_EVERY = 60.0
 _TRIES = 4
 _HAS_ON_KILL = hasattr(BaseTrigger, "on_kill")
@@ -25,7 +27,8 @@ _UNDER_WAY: set[asyncio.Task[None]] = set()
 class BrazeScheduleTrigger(BaseTrigger):
     """Waits until a moment; deletes the schedules where a person clears the waiting task, or marks it failed.
 
-    Marked a success, the task leaves them as they are. So does a triggerer that stops or hands the trigger on.
+    Marked a success, the task leaves them as they are. So does a triggerer that stops or hands the trigger on. Where
+    many are to be deleted, it may stop in the middle of it: a cleared task deletes the others when it runs again.
 
     :param braze_conn_id: Airflow connection of type ``braze``.
     :param endpoint: that deletes one schedule, such as ``"campaigns_trigger_schedule_delete"``.
@@ -110,13 +113,16 @@ class BrazeScheduleTrigger(BaseTrigger):
         left = list(self.schedule_ids)
         self.log.info("The task was cleared or failed: its %d schedules are deleted.", len(left))
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(max(PATIENCE, PATIENCE_PER_SCHEDULE * len(left))):
                 await self._delete(left)
         except Exception as error:
             self.log.error("%s: %s", type(error).__name__, error)
         finally:
             if left:
-                self.log.error("These schedules could NOT be deleted, delete them in Braze: %s", ", ".join(left))
+                count = f"{len(left):,} of {len(self.schedule_ids):,}"
+                self.log.error("%s schedules could NOT be deleted, delete them in Braze: %s", count, ", ".join(left))
+            else:
+                self.log.info("All %d schedules are deleted.", len(self.schedule_ids))
 
     async def _delete(self, left: list[str]) -> None:
         """Delete several at a time; who is done is taken off the list."""

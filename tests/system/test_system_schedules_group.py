@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowSkipException
 from airflow.providers.standard.operators.empty import EmptyOperator
@@ -271,9 +273,32 @@ def test_what_schedules_nothing_needs_no_guard(operator):
         guarded_schedule("launch", operator, campaign_id=WEEKLY, recipients=["p"])
 
 
-def test_a_guard_after_the_messages_is_none():
-    with pytest.raises(ValueError, match="after the messages"):
-        guarded_schedule("launch", BrazeScheduleCampaignOperator, wait_until_sent=True)
+def unguarded(**of_dag):
+    """Make a DAG whose guard could not hold the messages back; gives it, which must be as if there were no group."""
+    given = {"campaign_id": WEEKLY, "schedule": APRIL, "recipients": ["p"]}
+    waits = of_dag.pop("wait_until_sent", None)
+    with DAG("unguarded", schedule=None, **of_dag) as dag:
+        with (
+            pytest.raises(ValueError) as caught,  # noqa: PT011 (given back)
+            guarded_schedule(
+                "launch", BrazeScheduleCampaignOperator, **given | ({"wait_until_sent": True} if waits else {})
+            ),
+        ):
+            EmptyOperator(task_id="look")
+        assert EmptyOperator(task_id="next").task_group is dag.task_group
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("of_dag", [{"wait_until_sent": True}, {"default_args": {"wait_until_sent": True}}])
+def test_a_guard_after_the_messages_is_none(of_dag):
+    assert "after the messages" in unguarded(**of_dag)
+
+
+def test_a_guard_whose_teardown_may_be_skipped_is_none():
+    """Airflow skips all that has not ended, teardowns too, where the time of the run is over."""
+    text = unguarded(dagrun_timeout=timedelta(hours=6))
+    assert "dagrun_timeout" in text
+    assert "execution_timeout instead" in text
 
 
 def test_clearing_the_guard_clears_the_scheduling_and_what_follows_does_not():

@@ -157,6 +157,7 @@ def test_what_could_not_be_deleted_is_named(  # noqa: PLR0917
     """Where its time ends, none is: on a slow machine that could be before the answer to a deletion."""
     monkeypatch.setattr(schedules, "_TRIES", tries)
     monkeypatch.setattr(schedules, "PATIENCE", patience)
+    monkeypatch.setattr(schedules, "PATIENCE_PER_SCHEDULE", 0.0)
     state("failed")
     braze_emulator.inject("echo_key_401", path=DELETE, times=None, skip=deleted)
     end(made, monkeypatch)
@@ -165,6 +166,7 @@ def test_what_could_not_be_deleted_is_named(  # noqa: PLR0917
     said = "".join(capfd.readouterr())
     named = said.partition("could NOT be deleted, delete them in Braze: ")[2].partition(" [")[0]
     assert set(named.replace("\x1b[0m", "").split(", ")) == waiting
+    assert f"{12 - deleted} of 12 schedules could NOT be deleted" in said
     assert braze_emulator.api_key not in said
 
 
@@ -179,6 +181,14 @@ def test_what_braze_refuses_to_delete_is_named_too(made, state, left, monkeypatc
     assert said.partition("could NOT be deleted, delete them in Braze: ")[2].partition(" [")[0] == gone
     assert "was deleted already" in said
     assert sum(one["path"] == DELETE for one in braze_emulator.requests()) == 13, "asked once, by each"
+
+
+def test_many_get_more_time(made, state, left, monkeypatch):
+    monkeypatch.setattr(schedules, "PATIENCE", 0.0)
+    monkeypatch.setattr(schedules, "PATIENCE_PER_SCHEDULE", 10.0)
+    state("failed")
+    end(made, monkeypatch)
+    assert left() == 0
 
 
 def test_airflow_cancels_it_again_and_again(made, state, left, monkeypatch, braze_emulator):
