@@ -20,7 +20,7 @@ from airflow_provider_braze.emulator.serving import listen, server
 from airflow_provider_braze.emulator.state import State
 from airflow_provider_braze.emulator.workspace import Seed, load_seed
 
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 60.0
 
 
 class BrazeEmulator:
