@@ -275,12 +275,13 @@ def _flood(head, part):
 
 
 BLANKS = b" " * 65536
-ZEROS = gzip.compress(bytes(100_000_000))
+# Not as small as a bomb that a library defuses itself.
+PACKED = gzip.compress(b"".join(os.urandom(1000) + bytes(9000) for _ in range(7000)), 1)
 FLOODS = {
     "by no length": (HEAD + b"\r\n", BLANKS),
     "by a length": (HEAD + b"Content-Length: 9000000000\r\n\r\n", BLANKS),
     "in chunks": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"10000\r\n" + BLANKS + b"\r\n"),
-    "compressed": (HEAD + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(ZEROS), ZEROS),
+    "compressed": (HEAD + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(PACKED), PACKED),
 }
 
 
