@@ -8,7 +8,9 @@ has no idempotency key: a task that cannot know what its earlier tries sent must
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -27,6 +29,7 @@ OnBackfill = Literal["skip", "fail", "send"]
 OnClear = Literal["resume", "resend"]
 ON_BACKFILL, ON_CLEAR = get_args(OnBackfill), get_args(OnClear)
 MAX_STALENESS = timedelta(days=1)
+_BACKFILL = "backfill"
 _WAY_ON = (
     "Look into Braze who got it. A new run of the DAG sends again on purpose, to everybody, also to those who got it."
 )
@@ -49,46 +52,87 @@ def refuse_backfill(context: Context, on_backfill: OnBackfill) -> None:
     :raises BrazeDeliveryError: it is ``"fail"``.
     """
     run: Any = context.get("dag_run")
-    kind = getattr(run, "run_type", "")
-    if on_backfill == "send" or str(getattr(kind, "value", kind)) != "backfill":
+    if on_backfill == "send" or not (why := _backfill_behind(run)):
         return
     text = (
-        f"This run ({run.run_id}) belongs to a backfill: nobody is messaged. Write on_backfill='send' if a backfill is "
-        "to message people, and max_staleness=None for days long past."
+        f"This run ({run.run_id}) {why}: nobody is messaged. Write on_backfill='send' if a backfill is to message "
+        "people, and max_staleness=None for days long past."
     )
     if on_backfill == "fail":
         raise BrazeDeliveryError(text, {})
     _skip(text)
 
 
-def refuse_stale(context: Context, max_staleness: timedelta | None, past: Past | None = None) -> None:
+def _backfill_behind(run: Any) -> str:
+    """Say how a run comes from a backfill; empty where it does not."""
+    kind = getattr(run, "run_type", "")
+    if str(getattr(kind, "value", kind)) == _BACKFILL:
+        return "belongs to a backfill"
+    events = getattr(run, "consumed_asset_events", None) or []
+    # Airflow keeps this beginning of an id for backfills; one that is none of these is a reason of its own to send.
+    sources = [event.source_run_id or "" for event in events]
+    if sources and all(source.startswith(f"{_BACKFILL}__") for source in sources):
+        return f"was caused by a backfill of {', '.join(sorted({event.source_dag_id for event in events}))} alone"
+    return ""
+
+
+def refuse_stale(context: Context, max_staleness: timedelta | None, earlier: Callable[[Context], Past | None]) -> None:
     """Stop in a run whose time is long over: a catch-up, a late start, an old run that was cleared.
 
-    :param past: what the ledger knows, where the task goes on after a pause.
-    :raises AirflowSkipException: it is the first try, nobody was messaged before.
+    A delivery that began in time may be finished as long after its beginning.
+
+    :param earlier: tells what earlier tries left, None where that is not known.
+    :raises AirflowSkipException: nobody was messaged before.
     :raises BrazeDeliveryError: an earlier try may have messaged some, so that skipping would forget the others.
     """
-    run: Any = context.get("dag_run")
-    due = getattr(run, "run_after", None)
-    if max_staleness is None or due is None:
+    from airflow_provider_braze.delivery.ledger import Past
+
+    due = getattr(context.get("dag_run"), "run_after", None)
+    if max_staleness is None or due is None or (age := datetime.now(UTC) - due) <= max_staleness:
         return
-    age = datetime.now(UTC) - due
-    if age <= max_staleness:
+    past = earlier(context) if getattr(context.get("ti"), "try_number", 1) > 1 else Past()
+    if past and past.began:
+        began = datetime.fromisoformat(past.began)
+        if began - due <= max_staleness and datetime.now(UTC) - began <= max_staleness:
+            return
+    _refuse_late(f"This run was due {_ago(age)} (at {due:%Y-%m-%d %H:%M} UTC)", max_staleness, past)
+
+
+def refuse_late_resume(planned: str | None, max_staleness: timedelta | None, past: Past) -> None:
+    """Stop where a pause for the quota became much longer than it was to be.
+
+    :param planned: when the task was to go on, ISO 8601.
+    :param past: what the ledger knows.
+    :raises AirflowSkipException: nobody was messaged before.
+    :raises BrazeDeliveryError: some were, or may have been.
+    """
+    if max_staleness is None or planned is None:
         return
+    moment = datetime.fromisoformat(planned)
+    if (age := datetime.now(UTC) - moment) > max_staleness:
+        _refuse_late(f"This task was to go on {_ago(age)} (at {moment:%Y-%m-%d %H:%M} UTC)", max_staleness, past)
+
+
+def _refuse_late(what: str, max_staleness: timedelta, past: Past | None) -> None:
+    nobody = past is not None and past.is_empty
     text = (
-        f"This run was due {duration(age.total_seconds())} ago (at {due:%Y-%m-%d %H:%M} UTC), max_staleness allows "
-        f"{duration(max_staleness.total_seconds())}: nobody {'else ' if past else ''}is messaged. Raise max_staleness, "
-        "or set it to None, if these messages are still wanted."
+        f"{what}, max_staleness allows {duration(max_staleness.total_seconds())}: nobody {'' if nobody else 'else '}is "
+        "messaged. Raise max_staleness, or set it to None, if these messages are still wanted."
     )
-    if past is not None:
-        raise BrazeDeliveryError(
-            f"{text} Before the pause Braze took on {past.accepted:,} recipients in {past.accepted_requests:,} "
-            f"requests, {past.doubtful:,} are in doubt.",
-            {},
-        )
-    if getattr(context.get("ti"), "try_number", 1) > 1:
+    if nobody:
+        _skip(text)
+    if past is None:
         raise BrazeDeliveryError(f"{text} An earlier try may have messaged some of them.", {})
-    _skip(text)
+    people = f"{past.accepted:,} recipients in " if past.accepted else ""
+    raise BrazeDeliveryError(
+        f"{text} Before that, Braze took on {people}{past.accepted_requests:,} requests, {past.doubtful_requests:,} "
+        "are in doubt.",
+        {},
+    )
+
+
+def _ago(age: timedelta) -> str:
+    return f"{duration(age.total_seconds())} ago"
 
 
 def _skip(text: str) -> None:
@@ -177,18 +221,25 @@ def _refuse_change(store: Any) -> None:
         )
 
 
-def earlier_schedules(context: Context, ledger: Ledger | None, *, delivery_key: str | None) -> list[str]:
-    """Give the schedules that earlier tries of a task made.
+def look_back(context: Context, ledger: Ledger | None, delivery_key: str | None = None, **wishes: Any) -> Past | None:
+    """Tell what earlier tries of a task left; None where nothing remembers it.
 
-    :raises BrazeLedgerError: the ledger cannot be read.
+    It does not open the ledger: that is where a clear is seen, and this try may end without doing what it asks for.
+
+    :param wishes: see :class:`~airflow_provider_braze.delivery.ledger.TaskTry`.
+    :raises BrazeLedgerError: the ledger cannot be read, or the task was given it after it had begun with another one.
     """
     from airflow_provider_braze.delivery.task_state import TaskStateLedger
 
-    is_first = getattr(context.get("ti"), "try_number", 1) <= 1 and delivery_key is None
-    if is_first or not (ledger or context.get("task_state_store")):
-        return []
-    # It must not open the ledger: that is where a clear is seen, and this try ends without doing what it asks for.
-    return (ledger or TaskStateLedger()).schedule_ids(this_try(context, delivery_key, lasting=True))
+    store: Any = context.get("task_state_store")
+    if ledger is None and store is None:
+        return None
+    if ledger is not None and not isinstance(ledger, TaskStateLedger):
+        _refuse_change(store)
+    remembering, task = ledger or TaskStateLedger(), this_try(context, delivery_key, **wishes)
+    past = remembering.look_back(task)
+    # Its earlier tries may have had no key yet.
+    return remembering.look_back(replace(task, delivery_key=None)) if past.is_empty and delivery_key else past
 
 
 def this_try(context: Context, delivery_key: str | None = None, **wishes: Any) -> TaskTry:

@@ -120,6 +120,11 @@ class Past:
     schedule_ids: list[str] = field(default_factory=list)
     dispatch_ids: list[str] = field(default_factory=list)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody was messaged, and nobody is in doubt."""
+        return self.accepted_requests + self.doubtful_requests == 0
+
 
 @dataclass(frozen=True, slots=True)
 class Intent:
@@ -240,8 +245,10 @@ class Ledger(ABC):
     """Whether other tasks, runs and DAGs see it, so that a ``delivery_key`` has a meaning."""
 
     @abstractmethod
-    def schedule_ids(self, task: TaskTry) -> list[str]:
-        """Give the schedules that earlier tries of a task made, also where there is no plan to open it for.
+    def look_back(self, task: TaskTry) -> Past:
+        """Tell what earlier tries of a task left, where there is no plan to open it for, and change nothing.
+
+        Whoever opens it next must see a clear still. Recipients need not be counted, requests are.
 
         :raises BrazeLedgerError: it cannot be read.
         """

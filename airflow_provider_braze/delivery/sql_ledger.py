@@ -23,9 +23,9 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import closing
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
@@ -90,10 +90,10 @@ class SqlLedger(Ledger):
         """
         return _OpenSqlLedger(SqlStore(self.conn_id, self.table_prefix), task, plan)
 
-    def schedule_ids(self, task: TaskTry) -> list[str]:
-        """Look up the ids that earlier tries kept, and change nothing: whoever opens it next must see a clear still."""
+    def look_back(self, task: TaskTry) -> Past:
+        """Look up what earlier tries left."""
         with closing(SqlStore(self.conn_id, self.table_prefix)) as store:
-            return store.transact(partial(_find_schedules, store, task))
+            return store.transact(partial(_find_past, store, task))
 
 
 class _OpenSqlLedger(OpenLedger):
@@ -230,20 +230,9 @@ class _OpenSqlLedger(OpenLedger):
         self._look_back(connection)
 
     def _look_back(self, connection: Connection) -> None:
-        found = self._run(connection, "past").one()
-        began = datetime.fromtimestamp(found.began, UTC).isoformat(timespec="seconds") if found.began else None
-        self.past = Past(
-            began,
-            self.past.cleared,
-            self.past.other_run,
-            accepted=found.accepted,
-            refused=found.refused,
-            accepted_requests=found.accepted_requests,
-            doubtful_requests=found.doubtful_requests,
-            doubtful=found.doubtful,
-            schedule_ids=list(self._run(connection, "schedule_ids").scalars()),
-            dispatch_ids=list(self._run(connection, "dispatch_ids", most=MOST_IDS).scalars()),
-        )
+        past = _read_past(partial(self._run, connection))
+        past.dispatch_ids = list(self._run(connection, "dispatch_ids", most=MOST_IDS).scalars())
+        self.past = replace(past, cleared=self.past.cleared, other_run=self.past.other_run)
 
     def _settle(self, connection: Connection, settlements: Sequence[Settlement]) -> None:
         rows = [
@@ -357,10 +346,28 @@ class _OpenSqlLedger(OpenLedger):
         return [hash_of(identity_of(person)) for person in people]
 
 
-def _find_schedules(store: SqlStore, task: TaskTry, connection: Connection) -> list[str]:
+def _find_past(store: SqlStore, task: TaskTry, connection: Connection) -> Past:
     names: dict[str, Any] = {"base": number_of(delivery_name(task)), "task": task.name}
-    if not store.has_tables(connection):
-        return []
-    generation = store.run(connection, "find_try", **names).scalar()
-    names["delivery"] = number_of(delivery_name(task, generation or 0))
-    return list(store.run(connection, "schedule_ids", **names).scalars())
+    earlier = store.run(connection, "find_try", **names).first() if store.has_tables(connection) else None
+    if earlier is None:
+        return Past()
+    names["delivery"] = number_of(delivery_name(task, earlier.generation))
+    past = _read_past(partial(store.run, connection, **names))
+    past.other_run = earlier.run != task.run_id
+    before = Counts(earlier.max_tries, earlier.clear_number, earlier.run_began)
+    past.cleared = not past.other_run and task.counts.tell_clear(before)
+    return past
+
+
+def _read_past(run: Callable[..., CursorResult[Any]]) -> Past:
+    found = run("past").one()
+    began = datetime.fromtimestamp(found.began, UTC).isoformat(timespec="seconds") if found.began else None
+    return Past(
+        began,
+        accepted=found.accepted,
+        refused=found.refused,
+        accepted_requests=found.accepted_requests,
+        doubtful_requests=found.doubtful_requests,
+        doubtful=found.doubtful,
+        schedule_ids=list(run("schedule_ids").scalars()),
+    )

@@ -74,7 +74,8 @@ _SQL = {
     "take_over": """UPDATE {p}_tries SET token = :token, max_tries = :max_tries, clear_number = :clear_number,
         run_began = :run_began, run = :run, generation = :generation, target = :target, updated_at = NOW()
         WHERE delivery = :base AND task = :task""",
-    "find_try": "SELECT generation FROM {p}_tries WHERE delivery = :base AND task = :task",
+    "find_try": """SELECT max_tries, clear_number, run_began, run, generation FROM {p}_tries
+        WHERE delivery = :base AND task = :task""",
     "keep_note": """UPDATE {p}_tries SET note = :note, updated_at = NOW()
         WHERE delivery = :base AND task = :task AND token = :token""",
     "restart": """UPDATE {p}_tries SET generation = :generation, target = :target, note = NULL,
@@ -91,8 +92,8 @@ _SQL = {
         COALESCE(SUM(CASE WHEN state = 'accepted' THEN recipients - refused END), 0) AS accepted,
         COALESCE(SUM(CASE WHEN state = 'accepted' THEN refused END), 0) AS refused,
         COUNT(CASE WHEN state = 'accepted' THEN 1 END) AS accepted_requests,
-        COALESCE(SUM(CASE WHEN state = 'unknown' THEN recipients END), 0) AS doubtful,
-        COUNT(CASE WHEN state = 'unknown' THEN 1 END) AS doubtful_requests
+        COALESCE(SUM(CASE WHEN state <> 'accepted' THEN recipients END), 0) AS doubtful,
+        COUNT(CASE WHEN state <> 'accepted' THEN 1 END) AS doubtful_requests
         FROM {p}_requests WHERE delivery = :delivery AND task = :task""",
     "sent_before": "SELECT 1 FROM {p}_requests WHERE delivery = :other AND task = :other_task LIMIT 1",
     "count_known": """SELECT COUNT(*) FROM GIVEN(recipient uuid)

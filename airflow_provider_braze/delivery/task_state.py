@@ -53,15 +53,24 @@ class TaskStateLedger(Ledger):
             )
         return _OpenTaskState(task, plan)
 
-    def schedule_ids(self, task: TaskTry) -> list[str]:
-        """Read the ids that earlier tries kept."""
+    def look_back(self, task: TaskTry) -> Past:
+        """Read what earlier tries kept."""
         head = read(task.store, HEAD) if task.store is not None else None
-        known: dict[int, str] = {}
-        number = 0
-        while head and (value := read(task.store, f"{HEAD}/{head['generation']}/{number}")) is not None:
-            known |= {int(place): schedule_id for place, schedule_id in value["i"].items()}
+        if not head:
+            return Past()
+        ids: dict[int, str] = {}
+        states, number = b"", 0
+        while (value := read(task.store, f"{HEAD}/{head['generation']}/{number}")) is not None:
+            ids |= {int(place): known for place, known in value["i"].items()}
+            states += value["s"].encode()
             number += 1
-        return [known[place] for place in sorted(known)]
+        return Past(
+            began=head["began"],
+            cleared=task.counts.tell_clear(Counts(*head.get("counts", task.counts))),
+            accepted_requests=states.count(_ACCEPTED),
+            doubtful_requests=states.count(_INTENT) + states.count(_DOUBT),
+            schedule_ids=[ids[place] for place in sorted(ids)] if task.lasting else [],
+        )
 
 
 def is_marked(store: Any) -> bool:

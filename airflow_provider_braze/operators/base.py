@@ -15,6 +15,7 @@ from airflow_provider_braze.hooks.braze import BrazeHook
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_provider_braze.delivery.ledger import Past
 
 # What a field holds whose template or upstream task gave nothing; most templates give texts.
 _NOTHING = ("", "None", "null")
@@ -113,8 +114,9 @@ class GuardedOperator(BrazeBaseOperator):
     """May cause a message, and therefore looks at its run first.
 
     :param on_backfill: what to do in a backfill: ``"skip"`` (the default), ``"fail"``, or ``"send"``.
-    :param max_staleness: how long after it was due a run may still message people; later ones are skipped, such as
-        those that a scheduler catches up with. None for any time. One day by default.
+    :param max_staleness: how long after it was due a run may begin to message people; later ones are skipped, such as
+        those that a scheduler catches up with. What began in time may be finished as long after that. None for any
+        time. One day by default.
     :param workspace: the Braze workspace that this task is for; the connection's extra ``workspace`` must say the
         same. (templated)
     """
@@ -142,8 +144,12 @@ class GuardedOperator(BrazeBaseOperator):
         :raises BrazeConfigurationError: the connection is for another workspace.
         """
         guards.refuse_backfill(context, self.on_backfill)
-        guards.refuse_stale(context, self.max_staleness)
+        guards.refuse_stale(context, self.max_staleness, self.look_back)
         self.hook.check_workspace(self.workspace)
+
+    def look_back(self, context: Context) -> Past | None:  # noqa: ARG002 (children know more)
+        """Tell what earlier tries did; None where that is not known."""
+        return None
 
 
 class GuardedCall(GuardedOperator):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_braze.delivery.engine import Delivery
     from airflow_provider_braze.delivery.errors import DeliveryPausedError
-    from airflow_provider_braze.delivery.ledger import Ledger, OpenLedger
+    from airflow_provider_braze.delivery.ledger import Ledger, OpenLedger, Past
     from airflow_provider_braze.delivery.pacing import Pacer
     from airflow_provider_braze.delivery.plan import Plan
 
@@ -106,19 +107,34 @@ class BrazeDeliveryOperator(GuardedOperator):
                 raise
             return self._run(context)
 
-    def resume(self, context: Context, event: Any = None) -> Any:  # noqa: ARG002 (Airflow's signature)
-        """Go on after a deferral, where the ledger says that it ended."""
+    def resume(self, context: Context, event: Any = None, planned: str | None = None) -> Any:  # noqa: ARG002 (Airflow's)
+        """Go on after a deferral, where the ledger says that it ended.
+
+        :param planned: when that was to be, ISO 8601.
+        """
         from airflow_provider_braze.hooks.errors import airflow_errors
 
         with airflow_errors():
             self.hook.check_workspace(self.workspace)
-            return self._run(context, resumed=True)
+            return self._run(context, planned)
+
+    def look_back(self, context: Context) -> Past | None:
+        """Tell what earlier tries left in the ledger."""
+        wishes = {"lasting": self.lasting, "part_of": self.part_of}
+        past = guards.look_back(context, self.ledger, self.delivery_key, **wishes)
+        # Cleared to send to everybody again, it begins anew.
+        return replace(past, began=None) if past and past.cleared and self.on_clear == "resend" else past
+
+    @property
+    def part_of(self) -> Sequence[tuple[int, int]]:
+        """Which part of how many it sends of an audience."""
+        return ()
 
     def make_plan(self, context: Context) -> Plan:
         """Read and check all that is to be sent."""
         raise NotImplementedError
 
-    def _run(self, context: Context, resumed: bool = False) -> Any:
+    def _run(self, context: Context, planned: str | None = None) -> Any:
         from airflow_provider_braze.delivery.errors import DeliveryPausedError
         from airflow_provider_braze.delivery.rehearsal import is_true, rehearse
 
@@ -140,9 +156,8 @@ class BrazeDeliveryOperator(GuardedOperator):
                 raise
             try:
                 with opened as ledger:
-                    if resumed and ledger is not None:
-                        # The pause may have been longer than it was to be.
-                        guards.refuse_stale(context, self.max_staleness, ledger.past)
+                    if ledger is not None:
+                        guards.refuse_late_resume(planned, self.max_staleness, ledger.past)
                     return self._deliver(plan, ledger, context)
             except DeliveryPausedError as paused:
                 self._defer(paused, context)
@@ -236,7 +251,8 @@ class BrazeDeliveryOperator(GuardedOperator):
     def _defer(self, paused: DeliveryPausedError, context: Context) -> NoReturn:
         moment = datetime.now(UTC) + timedelta(seconds=paused.resume_after)
         self.log.info("%s The task goes on at %s UTC and frees its worker until then.", paused, f"{moment:%H:%M:%S}")
-        self.defer(trigger=self.wait_until(moment, paused.report, context), method_name="resume")
+        trigger = self.wait_until(moment, paused.report, context)
+        self.defer(trigger=trigger, method_name="resume", kwargs={"planned": moment.isoformat()})
         raise AssertionError("defer does not return")
 
     def wait_until(self, moment: datetime, report: Mapping[str, Any], context: Context) -> BaseTrigger:  # noqa: ARG002
@@ -259,7 +275,9 @@ class BrazeDeliveryOperator(GuardedOperator):
             return
         known: list[str] = []
         try:
-            known = guards.earlier_schedules(context, self.ledger, delivery_key=self.delivery_key)
+            # In other runs a key may have made some, in this one only an earlier try.
+            if self.delivery_key is not None or getattr(context.get("ti"), "try_number", 1) > 1:
+                known = getattr(self.look_back(context), "schedule_ids", [])
         except BrazeError as error:
             self.log.error("Whether earlier tries made schedules is not known: %s", error)
         self.keep_known(Report(schedule_ids=known).as_dict(), context)

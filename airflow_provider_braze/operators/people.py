@@ -157,6 +157,11 @@ class BrazeSendOperator(BrazeDeliveryOperator):
             except ValueError as error:
                 raise BrazeConfigurationError(f"{error} Nothing was sent.") from None
 
+    @property
+    def part_of(self) -> Sequence[tuple[int, int]]:
+        """Which part of how many it sends of an audience."""
+        return getattr(self.recipients, "part_of", ())
+
     def quota_share(self) -> float:
         """Give a partition's share of the quota."""
         return float(getattr(self.recipients, "share", 1.0))

@@ -62,10 +62,10 @@ class Scheduling(Scheduled, BrazeDeliveryOperator):
         self._changes: Changes | None = None
         self._made_of: dict[str, str] | None = None
 
-    def resume(self, context: Context, event: Any = None) -> Any:
+    def resume(self, context: Context, event: Any = None, planned: str | None = None) -> Any:
         """Go on after a pause, which nobody has ended."""
         self._is_resumed = True
-        return super().resume(context, event)
+        return super().resume(context, event, planned)
 
     def sent(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002
         """Return the report, after all was sent."""

@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from airflow_provider_braze.delivery.ledger import Claim, Intent, Ledger, OpenLedger, Settlement, TaskTry
+from airflow_provider_braze.delivery.ledger import Claim, Intent, Ledger, OpenLedger, Past, Settlement, TaskTry
 from airflow_provider_braze.delivery.plan import Plan
 
 SIGNALS = {
@@ -44,8 +44,8 @@ class Deadly(Ledger):
     def shared(self) -> bool:  # type: ignore[override]
         return self.inner.shared
 
-    def schedule_ids(self, task: TaskTry) -> list[str]:
-        return self.inner.schedule_ids(task)
+    def look_back(self, task: TaskTry) -> Past:
+        return self.inner.look_back(task)
 
     def open(self, task: TaskTry, plan: Plan) -> OpenLedger:
         return _OpenDeadly(self, self.inner.open(task, plan))

@@ -214,7 +214,7 @@ def test_a_late_run_that_may_have_messaged_some_is_an_error(make, braze_emulator
     operator = make(kind)
     before = calls(braze_emulator)
     with pytest.raises(BrazeDeliveryError, match="An earlier try may have messaged some") as caught:
-        operator.execute(context(run_after=age(days=3), try_number=2, task_state_store=Store()))
+        operator.execute(context(run_after=age(days=3), try_number=2))
     assert isinstance(caught.value, AirflowFailException)
     assert calls(braze_emulator) == before
 
