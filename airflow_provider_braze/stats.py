@@ -39,6 +39,8 @@ def count(
         names = ("accepted", *(() if goes_on else _PLANNED), *(() if paused else _LEFT))
         counts = {f"braze.recipients.{name}": report.get(name) or 0 for name in names}
         counts["braze.recipients.accepted"] -= report.get("accepted_before") or 0
+        if not paused:
+            counts["braze.recipients.failed"] -= report.get("failed_elsewhere") or 0
         counts["braze.requests"] = report.get("requests") or 0
         tags = {"dag_id": dag_id, "task_id": task_id, "endpoint": endpoint}
         for name, number in counts.items():

@@ -130,11 +130,22 @@ class Postgres(_Server):
             "max_connections": "100",
             "shared_buffers": "64MB",
         } | settings
-        self._start(
+        self._command = [
             *self._as_user()[1:],
             *(self._postgres, "-D", data),
             *(part for name, value in settings.items() for part in ("-c", f"{name}={value}")),
-        )
+        ]
+        self.start_again()
+
+    def shut_down(self) -> None:
+        """End it in the middle of whatever it does, as an upgrade would; its files stay."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait()
+
+    def start_again(self) -> None:
+        """Start it on the files it has."""
+        self._start(*self._command)
 
     @staticmethod
     def _as_user() -> list[str]:

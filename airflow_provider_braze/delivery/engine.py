@@ -72,9 +72,8 @@ def deliver(delivery: Delivery) -> dict[str, Any]:
     tear requests from under way. Here it stops the delivery, those under way are finished and counted, then it goes on.
     """
     with ThreadPoolExecutor(1, thread_name_prefix="braze-delivery") as thread:
-        sending = thread.submit(asyncio.run, delivery.run())
         try:
-            return sending.result()
+            return thread.submit(asyncio.run, delivery.run()).result()
         except BaseException as error:
             delivery.stop(f"it was interrupted ({type(error).__name__})")
             raise
@@ -133,6 +132,8 @@ class Delivery:
     def stop(self, reason: str) -> None:
         """Begin no further request; those under way are finished."""
         self.halt.now(reason)
+        if self.ledger is not None:
+            self.ledger.hurry()
 
     async def run(self) -> dict[str, Any]:
         """Send everything and give the report as a plain dict.
@@ -152,6 +153,7 @@ class Delivery:
             report = self.report
             settled = report.accepted + report.failed + report.unknown
             report.skipped = max(0, report.recipients - report.duplicates - report.invalid - settled)
+        self.course.lost = self._journal.lost
         if self._journal.error:
             self.halt.now(str(self._journal.error))
         return judge(self.plan, self.course, self.policy, self.halt)
@@ -169,6 +171,7 @@ class Delivery:
         people = report.recipients - report.duplicates - report.invalid
         report.unknown, self.course.in_doubt = min(past.doubtful, people), past.doubtful_requests
         report.accepted = report.accepted_before = min(past.accepted, people - report.unknown)
+        report.failed = min(past.refused, people - report.unknown - report.accepted)
         report.add_error(EARLIER_DOUBT)
         self.halt.now(EARLIER_DOUBT)
         return True
@@ -298,6 +301,9 @@ class Delivery:
 
     async def _send_held(self) -> None:
         """Look again at those whom another worker had under way, until it is known what became of them."""
+        if self._held:
+            count = sum(request.people for request in self._held)
+            log.info("Waiting until it is known what became of %s whom another worker has under way.", f"{count:,}")
         while self._held and not self.halt:
             await self.halt.sleep(HELD_SECONDS)
             held, self._held = self._held, []

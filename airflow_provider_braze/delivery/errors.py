@@ -23,7 +23,14 @@ class BrazeAudienceError(BrazeError):
 
 
 class BrazeLedgerError(BrazeError):
-    """The ledger cannot be read or written, or another try of the task has taken over. Nothing more is sent."""
+    """The ledger cannot be read or written, or another try of the task has taken over. Nothing more is sent.
+
+    :param settled: whether the outcomes that came with the intents it refuses are in the ledger all the same.
+    """
+
+    def __init__(self, message: str, *, settled: bool = False) -> None:
+        self.settled = settled
+        super().__init__(message)
 
 
 class BrazeDeliveryError(BrazeError):

@@ -9,11 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Self
 
 from airflow_provider_braze.delivery.errors import BrazeLedgerError
 from airflow_provider_braze.delivery.ledger import Claim, Intent, OpenLedger, Settlement
+from airflow_provider_braze.delivery.outcome import Outcome
 
 # A write every 10 ms at most: each costs the API server or the database several milliseconds of work.
 LINGER = 0.01
@@ -33,6 +36,8 @@ class Journal:
         self._wanted = asyncio.Event()
         self._closing = False
         self.error: BrazeLedgerError | None = None
+        self.lost: Counter[Outcome] = Counter()
+        """What became of requests that are in doubt in the ledger, since it could not be written."""
 
     async def intend(self, intent: Intent) -> Claim:
         """Wait until an intent is durable.
@@ -71,7 +76,7 @@ class Journal:
                     )
                 except Exception as error:
                     known = error if isinstance(error, BrazeLedgerError) else BrazeLedgerError(f"{error!r}")
-                    self._give_up(known, intents, settlements)
+                    self._give_up(known, intents, [] if known.settled else settlements)
                     return
                 for (_, claimed), claim in zip(intents, claims, strict=True):
                     if not claimed.done():
@@ -84,12 +89,17 @@ class Journal:
         self, error: BrazeLedgerError, intents: list[tuple[Intent, asyncio.Future[Claim]]], lost: list[Settlement]
     ) -> None:
         self.error = error
+        self._lose(lost)
         if lost:
             log.error("%d outcomes could not be written to the ledger: their requests stay in doubt there.", len(lost))
         for _, claimed in intents + self._intents:
             if not claimed.done():
                 claimed.set_exception(error)
         self._intents = []
+
+    def _lose(self, settlements: Sequence[Settlement]) -> None:
+        outcomes = (settlement.outcome for settlement in settlements)
+        self.lost.update(outcome for outcome in outcomes if outcome is not Outcome.UNKNOWN)
 
     async def __aenter__(self) -> Self:
         if self._ledger is not None:
@@ -104,4 +114,5 @@ class Journal:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._writer
             if self._settlements:
+                self._lose(self._settlements)
                 log.error("%d outcomes stay in doubt in the ledger, it failed before.", len(self._settlements))

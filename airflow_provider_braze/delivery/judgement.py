@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_braze.delivery.endings import doubt
@@ -16,10 +17,17 @@ from airflow_provider_braze.delivery.errors import (
 
 if TYPE_CHECKING:
     from airflow_provider_braze.api.errors import BrazeError
+    from airflow_provider_braze.delivery.outcome import Outcome
     from airflow_provider_braze.delivery.plan import Plan
     from airflow_provider_braze.delivery.policy import Policy
     from airflow_provider_braze.delivery.sender import Stop
 
+_LATER = {
+    "fail": "stops at them, and sends nothing",
+    "skip": "leaves them out",
+    "resend": "sends to them",
+    "reconcile": "asks Braze about them",
+}
 log = logging.getLogger(__name__)
 
 
@@ -37,6 +45,7 @@ class Course:
     :param cause: the first error that a request ended with, doubts aside.
     :param goes_on: whether an earlier try of the task began it.
     :param deferred: whether it ended in a pause, to go on later.
+    :param lost: what became of requests that the ledger has in doubt, since it could not be written.
     """
 
     remembered: bool
@@ -49,6 +58,7 @@ class Course:
     cause: BrazeError | None = None
     goes_on: bool = False
     deferred: bool = False
+    lost: Counter[Outcome] = field(default_factory=Counter)
 
 
 def judge(plan: Plan, course: Course, policy: Policy, halt: Stop) -> dict[str, Any]:
@@ -58,18 +68,24 @@ def judge(plan: Plan, course: Course, policy: Policy, halt: Stop) -> dict[str, A
     :raises DeliveryPausedError: it is to go on later.
     """
     report = plan.report
+    for text in _lost(course, policy):
+        report.notices.append(text)
+        log.warning(text)
     # Recipients whom Braze refused by name fail the last try: the ledger counts them, and the others need not wait.
-    if halt.resume_after is not None and course.cause is None and (policy.on_unknown != "fail" or not course.in_doubt):
+    if halt.resume_after is not None and course.cause is None and not _needs_person(course, policy):
         course.deferred = True
         if course.complaints:
             log.warning("Braze refused some meanwhile: %s", " ".join(report.errors))
         raise DeliveryPausedError(f"{halt.reason}.", report.as_dict(), halt.resume_after)
-    trouble = report.failed or course.complaints or (course.in_doubt and policy.on_unknown != "skip")
+    trouble = report.failed_here or course.complaints or (course.in_doubt and policy.on_unknown != "skip")
     if not trouble and (course.paused or _through(plan, course)):
+        if report.failed_elsewhere:
+            log.warning("Nothing was sent to %d whom Braze refused in another task or run.", report.failed_elsewhere)
         return report.as_dict()
     if not course.somebody:
-        text = f"Nobody was messaged ({report}). {halt.reason}"
-        raise BrazeNobodyMessagedError(text, report.as_dict()) from course.cause
+        text = "\n".join([f"Nobody was messaged ({report}). {halt.reason}", *_lost(course, policy)])
+        kind = BrazeDeliveryError if _needs_person(course, policy) else BrazeNobodyMessagedError
+        raise kind(text, report.as_dict()) from course.cause
     text = "\n".join(_explain(plan, course, policy, halt))
     raise _error(plan, course, policy)(text, report.as_dict()) from course.cause
 
@@ -83,15 +99,19 @@ def _through(plan: Plan, course: Course) -> bool:
 
 
 def _error(plan: Plan, course: Course, policy: Policy) -> type[BrazeDeliveryError]:
-    person_must_decide = course.in_doubt and policy.on_unknown == "fail"
     if _nothing_left(plan, course):
         return BrazeDeliveryError
     known = course.remembered or policy.idempotent
-    return BrazeResumableError if known and not person_must_decide else BrazeDeliveryError
+    return BrazeResumableError if known and not _needs_person(course, policy) else BrazeDeliveryError
+
+
+def _needs_person(course: Course, policy: Policy) -> bool:
+    """Tell whether another try would stop at a doubt before it sent anything."""
+    return policy.on_unknown == "fail" and bool(course.in_doubt or course.lost)
 
 
 def _nothing_left(plan: Plan, course: Course) -> bool:
-    complaint = plan.report.failed or course.complaints
+    complaint = plan.report.failed_here or course.complaints
     return bool(complaint) and not (plan.report.skipped or course.in_doubt or course.refused_requests)
 
 
@@ -106,6 +126,23 @@ def _explain(plan: Plan, course: Course, policy: Policy, halt: Stop) -> list[str
         lines.append(doubt(plan, course, policy))
     elif _nothing_left(plan, course):
         lines.append("Nothing is left to send: another try would not change it.")
-    elif course.remembered:
+    elif course.remembered and not course.lost:
         lines.append("The ledger knows who got it: mend the cause, clear the task, and it sends to the others.")
-    return lines
+    return lines + _lost(course, policy)
+
+
+def _lost(course: Course, policy: Policy) -> list[str]:
+    """Say what the ledger does not know, though this try does."""
+    if not course.lost:
+        return []
+    count = course.lost.total()
+    requests = f"{count:,} request{'s' if count > 1 else ''}"
+    outcomes = ", ".join(f"{number:,} {outcome.value}" for outcome, number in course.lost.items())
+    text = f"What became of {requests} ({outcomes}) could not be written to the ledger, which has them in doubt now:"
+    if policy.idempotent:
+        return [f"{text} a later try repeats them, and Braze sends none of them twice."]
+    advice = (
+        "Before you clear this task, set it to 'skip' where all of them were accepted, to 'resend' where none was, or "
+        "to 'reconcile' where Braze can be asked."
+    )
+    return [f"{text} with on_unknown={policy.on_unknown!r} a later try {_LATER[policy.on_unknown]}. {advice}"]

@@ -27,9 +27,12 @@ class Report:
         user exists.
     :param accepted_before: how many of these the ledger knew already, so that nothing was sent to them now.
     :param failed: recipients that Braze refused.
+    :param failed_elsewhere: how many of these it refused by name in another task or run that shares the
+        ``delivery_key``, so that nothing was sent to them now. They fail that one, not this.
     :param began: when the first request of the first try left, ISO 8601 in UTC; None where none did.
     :param schedule_ids: what update and delete take, one per request.
-    :param notices: what Braze said of a campaign or Canvas that is paused or archived.
+    :param notices: what Braze said of a campaign or Canvas that is paused or archived, and what else a person should
+        know of a task that succeeds, such as outcomes that could not be written to the ledger.
     :param unknown: recipients of requests whose answer was lost.
     """
 
@@ -41,6 +44,7 @@ class Report:
     accepted: int = 0
     accepted_before: int = 0
     failed: int = 0
+    failed_elsewhere: int = 0
     unknown: int = 0
     began: str | None = None
     invalid_reasons: dict[str, int] = field(default_factory=dict)
@@ -96,6 +100,11 @@ class Report:
         self.dispatch_ids += known[:room]
         self.dispatch_ids_left_out += len(known[room:])
 
+    @property
+    def failed_here(self) -> int:
+        """How many recipients Braze refused when this task sent to them."""
+        return self.failed - self.failed_elsewhere
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values for XCom; no recipient is in it."""
         return {name: getattr(self, name) for name in self.__slots__}
@@ -109,6 +118,7 @@ class Report:
             "accepted": self.accepted,
             "of these before": self.accepted_before,
             "refused by Braze": self.failed,
+            "of these in another task or run": self.failed_elsewhere,
             "in doubt": self.unknown,
             "not attempted": self.skipped,
         }

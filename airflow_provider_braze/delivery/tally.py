@@ -39,8 +39,10 @@ class Tally:
         before = min(claim.accepted, request.recipients)
         self._report.accepted += before
         self._report.accepted_before += before
-        self._report.failed += min(claim.refused, request.recipients)
-        if claim.accepted or claim.refused:
+        refused = claim.refused + claim.refused_elsewhere
+        self._report.failed += min(refused, request.recipients)
+        self._report.failed_elsewhere += min(claim.refused_elsewhere, request.recipients)
+        if claim.accepted or refused:
             self._course.somebody = True
             self._course.broadcast_done |= not request.recipients
 

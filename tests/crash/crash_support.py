@@ -56,8 +56,8 @@ class Cell:
     def _let_pass(self, seconds):
         """Make open intents older: in earnest a worker that is lost may live for minutes, and reconcile waits."""
         self.station.query(
-            "UPDATE braze_ledger_requests SET intent_at = intent_at - %(seconds)s "
-            "WHERE settled_at IS NULL AND task LIKE %(task)s",
+            "UPDATE braze_ledger_requests SET left_by = left_by - %(seconds)s "
+            "WHERE state <> 'accepted' AND left_by > extract(epoch FROM clock_timestamp()) AND task LIKE %(task)s",
             "ledger",
             seconds=seconds,
             task=f"crash_{self.dag}/{self.run_id}/send/%",

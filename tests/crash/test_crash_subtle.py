@@ -78,7 +78,7 @@ def test_a_key_that_another_run_left_in_doubt(cell, on_unknown, request):
     assert doubt
     # As if it had been some minutes ago: until then they may be under way.
     first.station.query(
-        "UPDATE braze_ledger_requests SET intent_at = intent_at - 600 WHERE task = %(task)s",
+        "UPDATE braze_ledger_requests SET left_by = left_by - 600 WHERE task = %(task)s",
         "ledger",
         task=f"crash_campaign/{first.run_id}/send/-1",
     )

@@ -147,6 +147,11 @@ def test_the_audience_is_counted_by_the_try_that_begins_the_delivery(listener):
     )
 
 
+def test_whom_braze_refused_in_another_task_was_counted_there(listener):
+    count_elsewhere([report(failed=3, failed_elsewhere=2), report(failed_elsewhere=1, failed=1)], **listener.address)
+    assert listener() == ["airflow.braze.recipients.failed:1|c"]
+
+
 def test_one_report_after_another(listener):
     count_elsewhere([report(requests=1), report(requests=2)], **listener.address)
     assert listener() == ["airflow.braze.requests:1|c", "airflow.braze.requests:2|c"]

@@ -273,9 +273,28 @@ def test_outcomes_that_a_failing_write_had_are_told(caplog):
             journal.settle(settlement(0))
             journal.settle(settlement(1))
 
+            return journal
+
     with caplog.at_level(logging.ERROR):
-        run(work)
+        journal = run(work)
     assert "2 outcomes could not be written" in caplog.text
+    assert journal.lost == {Outcome.ACCEPTED: 2}
+
+
+def test_outcomes_that_are_in_the_ledger_though_it_refused_the_rest_are_not_lost():
+    ledger = Notes(fails_at=1, error=BrazeLedgerError("another try has taken over", settled=True))
+
+    async def work():
+        async with Journal(ledger) as journal:
+            await journal.intend(intent(0))
+            journal.settle(settlement(0))
+            with pytest.raises(BrazeLedgerError):
+                await journal.intend(intent(1))
+            journal.settle(settlement(1, Outcome.NOT_SENT))
+            journal.settle(settlement(2, Outcome.UNKNOWN))
+            return journal
+
+    assert run(work).lost == {Outcome.NOT_SENT: 1}, "what was in doubt before is not lost"
 
 
 def test_settling_after_a_failure_hangs_nobody(caplog):

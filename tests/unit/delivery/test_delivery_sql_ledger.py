@@ -26,6 +26,7 @@ from ledger_support import (
 from sqlalchemy import create_engine
 
 from airflow_provider_braze.api.errors import BrazeConfigurationError
+from airflow_provider_braze.delivery import sql_store
 from airflow_provider_braze.delivery.errors import BrazeLedgerError
 from airflow_provider_braze.delivery.ledger import Intent, Settlement
 from airflow_provider_braze.delivery.outcome import Outcome
@@ -148,6 +149,23 @@ def test_refused_recipients_count_where_their_whole_request_is_met_again():
         assert places(claim(ledger, [*ABC, "dan"])) == said(free=[3], accepted=1, refused=2)
     with open_ledger() as second:
         assert second.past.accepted == 1
+
+
+@either
+def test_refused_recipients_of_another_task_are_told_as_such():
+    with open_ledger(delivery_key="k") as first:
+        settle(first, claim(first, ABC), refused=1)
+        assert first.past.refused == 0
+    for other in ({"run_id": "run_2"}, {"task_id": "other"}, {"map_index": 0}):
+        with open_ledger(delivery_key="k", **other) as later:
+            answer = claim(later, [*ABC, "dan"])
+            assert places(answer) == said(free=[3], accepted=2)
+            assert answer.refused_elsewhere == 1
+            settle(later, answer, Outcome.NOT_SENT)
+            assert later.past.refused == 0
+    with open_ledger(delivery_key="k") as again:
+        assert places(claim(again, ABC)) == said(accepted=2, refused=1)
+        assert again.past.refused == 1
 
 
 @either
@@ -278,7 +296,8 @@ def test_a_delivery_key_reaches_everybody_once_over_runs():
 def test_without_a_delivery_key_each_task_instance_is_its_own_delivery():
     with open_ledger() as one:
         settle(one, claim(one, ABC))
-    others = [{"run_id": "run_2"}, {"task_id": "other"}, {"map_index": 3}, {"delivery_key": "winback/run_1/send/-1"}]
+    others = [{"run_id": "run_2"}, {"task_id": "other"}, {"map_index": 3}]
+    others.append({"run_id": "run_3", "delivery_key": "winback/run_1/send/-1"})
     for other in others:
         with open_ledger(**other) as ledger:
             assert places(claim(ledger, ABC)) == said(free=[0, 1, 2])
@@ -286,26 +305,48 @@ def test_without_a_delivery_key_each_task_instance_is_its_own_delivery():
 
 @either
 def test_another_task_holds_its_intents_until_they_are_old():
-    with open_ledger(delivery_key="k", task_id="one") as one:
-        claim(one, ABC)
-        with open_ledger(delivery_key="k", task_id="two", doubt_after=90) as two:
-            assert places(claim(two, ABC)) == said(held=[0, 1, 2])
-            assert places(claim(two, ABC, take_doubt=True)) == said(held=[0, 1, 2])
-            assert (two.past.doubtful_requests, two.past.doubtful) == (0, 0)
-        time.sleep(0.2)
-        with open_ledger(delivery_key="k", task_id="two", doubt_after=0.1) as two:
-            assert places(claim(two, ABC)) == said(doubt=[0, 1, 2])
-            taken = claim(two, ["ann"], take_doubt=True)
-            assert places(taken) == said(free=[0])
-            settle(two, taken, Outcome.UNKNOWN)
-    with open_ledger(delivery_key="k", task_id="one") as one:
-        assert one.past.doubtful == 2
+    """How old, says the one whose intents they are: the timeouts of connections differ."""
+    with (
+        open_ledger(delivery_key="k", task_id="young", doubt_after=90) as young,
+        open_ledger(delivery_key="k", task_id="old", doubt_after=-60) as old,
+        open_ledger(delivery_key="k", task_id="two", doubt_after=-60) as two,
+    ):
+        claim(young, ABC)
+        assert places(claim(two, ABC)) == said(held=[0, 1, 2])
+        assert places(claim(two, ABC, take_doubt=True)) == said(held=[0, 1, 2])
+        claim(old, ["dan", "eve"])
+        assert places(claim(two, ["dan", "eve"])) == said(doubt=[0, 1])
+        taken = claim(two, ["dan"], take_doubt=True)
+        assert places(taken) == said(free=[0])
+        settle(two, taken, Outcome.UNKNOWN)
+        assert (two.past.doubtful_requests, two.past.doubtful) == (0, 0)
+    with open_ledger(delivery_key="k", task_id="old") as old:
+        assert old.past.doubtful == 1
+
+
+@either
+def test_by_when_a_request_had_left_is_for_its_worker_to_say_and_kept_with_the_doubt():
+    """Else Braze would be asked too early, by a try whose connection has a shorter timeout."""
+    left_by = pytest.approx(time.time() + 2000, abs=60)
+    with open_ledger(doubt_after=2000) as lost:
+        claim(lost, ABC)
+    with open_ledger() as second:
+        assert claim(second, ABC).left_by == left_by
+        claim(second, ABC, take_doubt=True)
+    for outcome in (Outcome.NOT_SENT, Outcome.UNKNOWN):
+        with open_ledger() as again:
+            assert claim(again, ABC).left_by == left_by, "the try before ended with the doubt in its hands"
+            settle(again, claim(again, ["ann", "dan"], take_doubt=True), outcome)
+    with open_ledger() as last:
+        assert claim(last, ABC).left_by == left_by
+        settle(last, claim(last, ["eve"]), Outcome.UNKNOWN)
+        assert claim(last, ["eve"]).left_by == pytest.approx(time.time(), abs=60)
 
 
 def test_a_worker_whose_recipients_were_taken_settles_the_rest_only(database):
     with (
-        open_ledger(delivery_key="k", task_id="one") as one,
-        open_ledger(delivery_key="k", task_id="two", doubt_after=-60) as two,
+        open_ledger(delivery_key="k", task_id="one", doubt_after=-60) as one,
+        open_ledger(delivery_key="k", task_id="two") as two,
     ):
         slow = claim(one, ABC)
         taken = claim(two, ["ben"], take_doubt=True)
@@ -399,7 +440,7 @@ def test_a_later_try_waits_for_a_write_that_is_under_way(postgres_ledger):
     cursor = blocker.cursor()
     # A writer of its own that has claimed ben and not committed yet.
     (person,) = requests_to(["ben"])
-    hashed = first._hashes(Intent(person))[0]
+    hashed = first._hashes(person)[0]
     cursor.execute("INSERT INTO braze_ledger_recipients SELECT delivery, %s, 1 FROM braze_ledger_recipients", (hashed,))
     with ThreadPoolExecutor(2) as threads:
         writing = threads.submit(claim, first, ["ann", "ben"])
@@ -475,14 +516,52 @@ def test_a_clear_is_seen_though_the_commit_of_open_got_through_unheard(proxy):
         assert ledger.past.cleared
 
 
-def test_a_database_that_stays_away_is_an_error_and_not_a_wait_for_ever(proxy):
+def test_a_database_that_stays_away_is_an_error_and_not_a_wait_for_ever(proxy, monkeypatch):
     with open_ledger() as ledger:
+        monkeypatch.setattr(sql_store, "PATIENCE", 1.0)
         proxy.lose_commits = 100
         with pytest.raises(BrazeLedgerError, match=f"The ledger on '{CONN_ID}' cannot be used"):
             claim(ledger, ABC)
         proxy.lose_commits = 0
         # Its intent may have got through, so it stays.
         assert places(claim(ledger, ABC)) == said(held=[0, 1, 2])
+
+
+def test_a_database_that_starts_anew_is_waited_for(proxy):
+    """That many lost answers take longer than the five attempts of a first time."""
+    with open_ledger() as ledger:
+        claimed = claim(ledger, ABC)
+        proxy.lose_commits = 7
+        settle(ledger, claimed)
+        assert places(claim(ledger, ABC)) == said(accepted=3)
+
+
+def test_a_task_that_is_to_stop_waits_no_longer_than_the_first_time(proxy, monkeypatch):
+    monkeypatch.setattr(sql_store, "PATIENCE", 3600.0)
+    with open_ledger() as ledger:
+        claim(ledger, ABC)
+        ledger.hurry()
+        proxy.lose_commits = 100
+        with pytest.raises(BrazeLedgerError, match="cannot be used"):
+            claim(ledger, ["dan"])
+
+
+def test_people_whose_request_is_gone_are_an_error_and_the_outcomes_beside_them_are_kept(database):
+    """As after a job that deletes old requests only: nobody would ever say what became of these people."""
+    with open_ledger(delivery_key="k") as first:
+        settle(first, claim(first, ABC))
+    database.execute("DELETE FROM braze_ledger_requests")
+    with open_ledger(delivery_key="k", run_id="run_2") as later:
+        claimed = claim(later, ["dan"])
+        wishes = [Intent(request_to(["eve", *ABC]))]
+        with pytest.raises(BrazeLedgerError, match=r"knows 3 of these .* from braze_ledger_recipients too") as caught:
+            later.write(wishes, [Settlement(claimed.ticket, Outcome.ACCEPTED)])
+        assert caught.value.settled
+        assert (states(database), count_recipients(database)) == ([("accepted", 1)], 4)
+        gone = "SELECT 1 FROM braze_ledger_requests AS r WHERE r.id = request"
+        database.execute(f"DELETE FROM braze_ledger_recipients WHERE NOT EXISTS ({gone})")
+        (answer,) = later.write(wishes, [])
+        assert places(answer) == said(free=[0, 1, 2, 3])
 
 
 # Clearing
