@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_braze.api.errors import mask
 from airflow_provider_braze.delivery.columns import ColumnReader, Columns
+from airflow_provider_braze.delivery.entries import entries_of, holds_output, is_output, refuse_emptied
 from airflow_provider_braze.delivery.errors import BrazeAudienceError
 from airflow_provider_braze.delivery.partitions import check_count, placing
+from airflow_provider_braze.delivery.sql_source import connecting, sql_engine, sql_hook
 
 if TYPE_CHECKING:
     from airflow.providers.common.sql.hooks.sql import DbApiHook
@@ -62,7 +63,28 @@ class Audience(ABC):
         return [AudiencePart(self, index, count) for index in range(count)]
 
 
-class AudiencePart(Audience):
+class _AroundAudience(Audience):
+    """Gives people of another audience.
+
+    :param audience: that one. (templated)
+    """
+
+    template_fields: ClassVar[Sequence[str]] = ("audience",)
+
+    def __init__(self, audience: Audience) -> None:
+        self._given = self._audience = audience
+
+    @property
+    def audience(self) -> Audience:
+        """The other audience as it was written, and a copy: Airflow renders it in place, once for each task and run."""
+        return copy.copy(self._given)
+
+    @audience.setter
+    def audience(self, rendered: Audience) -> None:
+        self._audience = rendered
+
+
+class AudiencePart(_AroundAudience):
     """One of the parts of an audience, made by :meth:`Audience.partitions`.
 
     :param audience: the whole one. (templated)
@@ -70,10 +92,8 @@ class AudiencePart(Audience):
     :param count: how many parts there are.
     """
 
-    template_fields: ClassVar[Sequence[str]] = ("audience",)
-
     def __init__(self, audience: Audience, index: int, count: int) -> None:
-        self._given = self._audience = audience
+        super().__init__(audience)
         self.index = index
         self.count = count
         self.has_others = False
@@ -84,15 +104,6 @@ class AudiencePart(Audience):
         whole = str(self._audience)
         whole = whole if len(whole) <= _LONGEST_REPR else whole[:_LONGEST_REPR] + " ..."
         return f"<part {self.index + 1} of {self.count} of {whole}>"
-
-    @property
-    def audience(self) -> Audience:
-        """The whole audience as it was written, and a copy: Airflow renders it in place, once for each part and run."""
-        return copy.copy(self._given)
-
-    @audience.setter
-    def audience(self, rendered: Audience) -> None:
-        self._audience = rendered
 
     @property
     def share(self) -> float:
@@ -111,25 +122,31 @@ class AudiencePart(Audience):
 
 
 class ListAudience(Audience):
-    """People who are at hand already: a list, or what an upstream task returned.
+    """People who are at hand already, or will be in the run.
 
-    :param entries: recipient objects, plain ids, or both.
+    :param entries: recipient objects, plain ids, or both; or the output of an upstream task, which gives them. A set is
+        put in order. (templated where it holds an output)
     """
 
-    def __init__(self, entries: Iterable[Any]) -> None:
-        self._entries = entries
+    def __init__(self, entries: Any) -> None:
+        self.entries = entries
+
+    @property
+    def template_fields(self) -> Sequence[str]:
+        """What Airflow renders: it would look for templates in every name of a long list, so only where it must."""
+        return ("entries",) if holds_output(self.entries) else ()
 
     def __repr__(self) -> str:
-        count = f"{len(self._entries):,} entries" if isinstance(self._entries, Sized) else "entries"
+        count = f"{len(self.entries):,} entries" if isinstance(self.entries, Sized) else "entries"
         return f"<{type(self).__name__} of {count}>"
 
     def recipients(self, values_field: str | None = None) -> Iterator[Any]:  # noqa: ARG002
         """Yield the entries as they are."""
-        yield from self._entries
+        yield from entries_of(self.entries, "The list of an audience")
 
     def partitions(self, count: int) -> list[AudiencePart]:
         """Divide the audience into parts; what can be read only once cannot be divided."""
-        if iter(self._entries) is self._entries:
+        if isinstance(self.entries, Iterator):
             raise ValueError("An iterator can be read only once, but each part reads it whole: give a list.")
         return super().partitions(count)
 
@@ -164,19 +181,13 @@ class SqlAudience(Audience):
 
     template_fields: ClassVar[Sequence[str]] = ("conn_id", "sql", "parameters")
 
+    def __post_init__(self) -> None:
+        self._given = {name: getattr(self, name) for name in self.template_fields}
+
     def recipients(self, values_field: str | None = None) -> Iterator[dict[str, Any]]:
         """Run the query and yield one recipient per row."""
-        from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
-
-        try:
-            hook = BaseHook.get_hook(self.conn_id)
-        except AirflowNotFoundException:
-            raise BrazeAudienceError(
-                f"There is no connection {self.conn_id!r}, nothing was sent: make it under Admin > Connections, of the "
-                "type of your database."
-            ) from None
-        if not hasattr(hook, "get_sqlalchemy_engine"):
-            raise BrazeAudienceError(f"Connection {self.conn_id!r} is no SQL connection ({type(hook).__name__}).")
+        refuse_emptied(f"The query on {self.conn_id!r}", self._given, vars(self))
+        hook = sql_hook(self.conn_id)
         with contextlib.ExitStack() as stack:
             names, portions = self._open(hook, stack)
             reader = ColumnReader(names, self.columns, values_field)
@@ -185,11 +196,13 @@ class SqlAudience(Audience):
 
     def _open(self, hook: DbApiHook, stack: contextlib.ExitStack) -> tuple[list[str], Iterator[Sequence[Any]]]:
         parameters = tuple(self.parameters) if isinstance(self.parameters, list) else self.parameters
-        engine = _engine(hook)
+        engine = sql_engine(hook)
         if engine is None:
             return self._open_plain(hook, stack, parameters)
         stack.callback(engine.dispose)
-        connection = stack.enter_context(engine.connect()).execution_options(
+        with connecting(self.conn_id):
+            opened = engine.connect()
+        connection = stack.enter_context(opened).execution_options(
             stream_results=True, max_row_buffer=self.fetch_size, no_parameters=True
         )
         with self._unquoted():
@@ -229,7 +242,9 @@ class SqlAudience(Audience):
     def _open_plain(
         self, hook: DbApiHook, stack: contextlib.ExitStack, parameters: Any
     ) -> tuple[list[str], Iterator[Sequence[Any]]]:
-        connection = stack.enter_context(contextlib.closing(hook.get_conn()))
+        with connecting(self.conn_id):
+            opened = hook.get_conn()
+        connection = stack.enter_context(contextlib.closing(opened))
         cursor = stack.enter_context(contextlib.closing(connection.cursor()))
         with self._unquoted():
             cursor.execute(self.sql, *([parameters] if parameters else []))
@@ -237,24 +252,6 @@ class SqlAudience(Audience):
             raise BrazeAudienceError(_NO_ROWS)
         names = [column[0] for column in cursor.description]
         return names, iter(lambda: cursor.fetchmany(self.fetch_size), [])
-
-
-def _engine(hook: DbApiHook) -> Any:
-    """Make the hook's SQLAlchemy engine, None where the database has no dialect installed."""
-    from airflow.providers.common.compat.sdk import AirflowOptionalProviderFeatureException
-    from sqlalchemy.exc import ArgumentError, NoSuchModuleError
-
-    try:
-        # A failing statement would otherwise quote its parameters in the error.
-        return hook.get_sqlalchemy_engine(engine_kwargs={"hide_parameters": True})
-    except (
-        ImportError,
-        NotImplementedError,
-        NoSuchModuleError,
-        ArgumentError,
-        AirflowOptionalProviderFeatureException,
-    ):
-        return None
 
 
 class UnusableAudience(Audience):
@@ -283,20 +280,7 @@ def as_audience(value: Any, name: str = "recipients") -> Audience:
     """
     if isinstance(value, Audience):
         return value
-    if isinstance(value, str):
-        value = _from_json(value, name)
-    # A data frame would yield the names of its columns.
-    if (
-        isinstance(value, Mapping | str | bytes | bytearray)
-        or hasattr(value, "to_dict")
-        or not isinstance(value, Iterable)
-    ):
-        raise BrazeAudienceError(
-            f"{name} is {'missing' if value is None else f'of type {type(value).__name__}'}, nothing was sent. Give a "
-            "list of recipients or ids, an upstream task's output, or an Audience such as SqlAudience; a data frame as "
-            "its to_dict('records')."
-        )
-    return ListAudience(value)
+    return ListAudience(value if is_output(value) else entries_of(value, name))
 
 
 def join_audiences(given: Mapping[str, Any]) -> Audience:
@@ -317,29 +301,29 @@ def join_audiences(given: Mapping[str, Any]) -> Audience:
     return _JoinedAudience(audiences) if len(audiences) > 1 else audiences[0]
 
 
-class AliasAudience(Audience):
+class AliasAudience(_AroundAudience):
     """People named by user aliases.
 
     :param aliases: objects with ``alias_name`` and ``alias_label``: a list, or what an upstream task returned.
     """
 
     def __init__(self, aliases: Any, name: str = "user_aliases") -> None:
-        self._aliases = as_audience(aliases, name)
-        self.part_of = self._aliases.part_of
+        super().__init__(as_audience(aliases, name))
+        self.part_of = self._audience.part_of
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._aliases}>"
+        return f"<{type(self).__name__} {self._audience}>"
 
     @property
     def share(self) -> float:
         """The share of the aliases."""
-        return self._aliases.share
+        return self._audience.share
 
     def recipients(self, values_field: str | None = None) -> Iterator[Any]:
         """Yield one recipient per alias."""
-        for alias in self._aliases.recipients(values_field):
+        for alias in self._audience.recipients(values_field):
             yield {"user_alias": alias}
-        self.has_others = self._aliases.has_others
+        self.has_others = self._audience.has_others
 
 
 @dataclass
@@ -358,13 +342,3 @@ class _JoinedAudience(Audience):
         for part in self.parts:
             yield from part.recipients(values_field)
         self.has_others = any(part.has_others for part in self.parts)
-
-
-def _from_json(text: str, name: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        raise BrazeAudienceError(
-            f"{name} is a text, nothing was sent. A template such as '{{{{ ti.xcom_pull(...) }}}}' renders to text: "
-            "give the upstream task's .output instead, or end the template with `| tojson`."
-        ) from None

@@ -14,8 +14,8 @@ import io
 import json
 import re
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import unquote
@@ -23,6 +23,7 @@ from urllib.parse import unquote
 from airflow_provider_braze.api.errors import mask
 from airflow_provider_braze.delivery.audience import Audience
 from airflow_provider_braze.delivery.columns import ColumnReader, Columns, ObjectReader
+from airflow_provider_braze.delivery.entries import is_output, refuse_emptied
 from airflow_provider_braze.delivery.errors import BrazeAudienceError
 
 _SUFFIXES: Mapping[str, str] = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
@@ -45,14 +46,15 @@ class FileAudience(Audience):
     - Parquet needs the extra ``parquet`` of this package. Structs and maps that are called ``attributes``,
       ``trigger_properties``, ``context`` or ``user_alias`` are taken for what they are called.
 
-    CSV and JSON Lines may be compressed by gzip.
+    CSV and JSON Lines may be compressed by gzip. It is one file: a folder of part files, as Spark writes them, is not
+    put together.
 
     :param path: a local path, or a URL such as ``s3://aws_default@bucket/people.parquet``, which Airflow's
-        ``ObjectStoragePath`` reads; or such a path itself. (templated)
+        ``ObjectStoragePath`` reads; such a path itself; or the output of an upstream task, which gives one. (templated)
     :param format: ``csv``, ``jsonl`` or ``parquet``, where the path does not end in it.
     :param columns: other names for columns, or for an object's outermost keys, as ``{"customer_id":
         "external_user_id"}``; ``{"notes": None}`` leaves one out.
-    :param conn_id: Airflow connection of the storage, where the URL names none.
+    :param conn_id: Airflow connection of the storage, where the URL names none. (templated)
     :param delimiter: what divides the cells of a CSV file.
     :param encoding: of a CSV or JSON Lines file.
     """
@@ -64,15 +66,17 @@ class FileAudience(Audience):
     delimiter: str = ","
     encoding: str = "utf-8"
 
-    template_fields: ClassVar[Sequence[str]] = ("path",)
+    template_fields: ClassVar[Sequence[str]] = ("path", "conn_id")
 
     def __post_init__(self) -> None:
-        # As a text it can be rendered, and keeps its connection when Airflow copies the task.
-        self.path = str(self.path)
+        if not is_output(self.path):
+            # As a text it can be rendered, and keeps its connection when Airflow copies the task.
+            self.path = str(self.path)
+        self._given = {name: getattr(self, name) for name in self.template_fields}
 
     def __repr__(self) -> str:
         # Airflow stores it with the DAG.
-        shown = {**vars(self), "path": self._shown}
+        shown = {field.name: getattr(self, field.name) for field in fields(self)} | {"path": self._shown}
         listed = ", ".join(f"{name}={value!r}" for name, value in shown.items())
         return f"{type(self).__name__}({listed})"
 
@@ -91,6 +95,13 @@ class FileAudience(Audience):
 
     def recipients(self, values_field: str | None = None) -> Iterator[dict[str, Any]]:
         """Read the file and yield one recipient per row."""
+        refuse_emptied("The file", self._given, vars(self))
+        if isinstance(self.path, Collection) and not isinstance(self.path, str):
+            raise BrazeAudienceError(
+                f"The path of the file is of type {type(self.path).__name__}, nothing was sent: it is that of one file."
+            )
+        # An upstream task may give a path that is no text.
+        self.path = str(self.path)
         read = {"csv": self._read_csv, "jsonl": self._read_json_lines, "parquet": self._read_parquet}[self._kind()]
         with self._open() as stream:
             try:
@@ -328,7 +339,7 @@ def _opening_problem(error: Exception, text: str) -> str:
     if isinstance(error, FileNotFoundError):
         return "does not exist"
     if isinstance(error, IsADirectoryError):
-        return "is a folder and no file"
+        return "is a folder and no file: its part files are not put together, give a single one"
     said = f"cannot be opened ({type(error).__name__}: {text})"
     if isinstance(error, ImportError | ValueError):
         said += " here; a storage needs its provider, such as apache-airflow-providers-amazon[s3fs] for s3"

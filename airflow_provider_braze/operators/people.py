@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_braze.delivery.policy import TRACED
 from airflow_provider_braze.operators.delivering import BrazeDeliveryOperator
+from airflow_provider_braze.outputs import AudienceOutputs
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -19,15 +20,16 @@ if TYPE_CHECKING:
 NOT_GIVEN: Any = object()
 
 
-class BrazeSendOperator(BrazeDeliveryOperator):
+class BrazeSendOperator(AudienceOutputs, BrazeDeliveryOperator):
     """Sends to an audience of any length, several requests at a time, and returns a report.
 
     The audience is read and checked whole before the first request leaves. Sending stops at the first request that
     Braze refuses.
 
     :param recipients: a list of recipients, the output of an upstream task, or an ``Audience`` such as
-        :class:`~airflow_provider_braze.delivery.audience.SqlAudience`. A plain text or integer in a list is an
-        ``external_user_id``. Duplicates are merged over the whole audience, the first one counts. (templated)
+        :class:`~airflow_provider_braze.delivery.audience.SqlAudience`, for whose own upstream outputs this task waits
+        too. A plain text or integer in a list is an ``external_user_id``. Duplicates are merged over the whole
+        audience, the first one counts. (templated)
     :param audience: filters that restrict the recipients, or the broadcast, further. (templated)
     :param broadcast: ``True`` sends to everybody in the target audience. Nothing but this word does.
     :param max_recipients: how many recipients it may be at most; of more, nobody is messaged.

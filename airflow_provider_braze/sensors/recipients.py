@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_braze.delivery.audience import UnusableAudience, as_audience
 from airflow_provider_braze.delivery.errors import BrazeAudienceError
 from airflow_provider_braze.delivery.policy import SETTLING_TIME
+from airflow_provider_braze.outputs import AudienceOutputs
 from airflow_provider_braze.sensors.base import BrazeSensor
 from airflow_provider_braze.sensors.checks import identifier, is_plain, moment, share, whole
 
@@ -24,7 +25,7 @@ MOST_ALONE = 100
 """E-mail addresses and Braze's own ids take a request each: with more of them one look would use up that minute."""
 
 
-class BrazeRecipientsReceivedSensor(BrazeSensor):
+class BrazeRecipientsReceivedSensor(AudienceOutputs, BrazeSensor):
     """Wait until a sample of an audience, or all of a small one, has received a campaign or Canvas.
 
     Returns ``{"asked": ..., "received": ..., "missing": ..., "unknown": ...}``: those whom Braze does not know are
