@@ -9,7 +9,6 @@ from airflow_provider_braze.delivery.traces import TRACES
 
 if TYPE_CHECKING:
     from airflow_provider_braze.api.endpoints import Endpoint
-    from airflow_provider_braze.delivery.judgement import Course
     from airflow_provider_braze.delivery.plan import Plan
 
 _SINGLE = {"transactional_send": "e-mail", "live_activity_start": "live activity"}
@@ -20,21 +19,29 @@ def single(endpoint: Endpoint) -> str:
     return _SINGLE.get(endpoint.name, "broadcast")
 
 
-def ending(plan: Plan, course: Course) -> str:
-    """Say how a delivery ended well."""
+def ending(plan: Plan, *, single_done: bool, in_doubt: int) -> str:
+    """Say how a delivery ended well.
+
+    :param single_done: whether Braze took the one request of a plan without recipients.
+    :param in_doubt: requests whose outcome stays unknown.
+    """
     report, one = plan.report, single(plan.endpoint)
-    if not report.requests and course.broadcast_done:
+    if not report.requests and single_done:
         return f"Nothing was left to send: Braze took on the {one} before."
-    if course.in_doubt and not report.unknown:
+    if in_doubt and not report.unknown:
         return f"Done: the {one} stays in doubt."
     nothing_new = 0 < report.accepted == report.accepted_before
     return f"{'Nothing was left to send' if nothing_new else 'Done'}: {report}."
 
 
-def doubt(plan: Plan, course: Course, policy: Policy) -> str:
-    """Say who is in doubt, and how to go on."""
+def doubt(plan: Plan, in_doubt: int, policy: Policy, *, remembered: bool) -> str:
+    """Say who is in doubt, and how to go on.
+
+    :param in_doubt: requests whose outcome stays unknown.
+    :param remembered: whether a ledger knows what was done.
+    """
     report, one = plan.report, single(plan.endpoint)
-    requests = f"{course.in_doubt:,} request{'s' if course.in_doubt > 1 else ''}"
+    requests = f"{in_doubt:,} request{'s' if in_doubt > 1 else ''}"
     whom = f"{report.unknown:,} recipients are" if report.unknown else f"The {one} is"
     state = f"{whom} in doubt ({requests})"
     if policy.idempotent:
@@ -43,7 +50,7 @@ def doubt(plan: Plan, course: Course, policy: Policy) -> str:
             "a clear: Braze sends the same external_send_id only once within 24 hours."
         )
     text = f"{state}: {_where_to_look(plan)} before anything is sent {'to them ' if report.unknown else ''}again."
-    return f"{text} {_choices(plan)}" if course.remembered else text
+    return f"{text} {_choices(plan)}" if remembered else text
 
 
 def _where_to_look(plan: Plan) -> str:

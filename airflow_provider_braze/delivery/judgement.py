@@ -123,7 +123,7 @@ def _explain(plan: Plan, course: Course, policy: Policy, halt: Stop) -> list[str
     else:
         lines += report.errors[:3]
     if course.in_doubt:
-        lines.append(doubt(plan, course, policy))
+        lines.append(doubt(plan, course.in_doubt, policy, remembered=course.remembered))
     elif _nothing_left(plan, course):
         lines.append("Nothing is left to send: another try would not change it.")
     elif course.remembered and not course.lost:

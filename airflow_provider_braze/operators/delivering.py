@@ -222,7 +222,8 @@ class BrazeDeliveryOperator(GuardedOperator):
                 goes_on=delivery.course.goes_on,
                 paused=delivery.course.deferred,
             )
-        self.log.info(ending(plan, delivery.course))
+        course = delivery.course
+        self.log.info(ending(plan, single_done=course.broadcast_done, in_doubt=course.in_doubt))
         if plan.report.send_id and (instance := context.get("ti")):
             # Airflow takes what is in the brackets of .output["send_id"] for a key of its own.
             instance.xcom_push(key="send_id", value=plan.report.send_id)
