@@ -113,7 +113,8 @@ class BrazeSendTransactionalEmailOperator(BrazeDeliveryOperator):
     The key needs the permission ``transactional.send``.
 
     :param campaign_id: API identifier of the transactional campaign. (templated)
-    :param recipient: who gets it: ``external_user_id`` or ``user_alias``, with ``attributes`` if wanted. (templated)
+    :param recipient: who gets it: ``external_user_id`` or ``user_alias``, with ``attributes`` if wanted; Airflow's page
+        of rendered templates shows a hash. (templated)
     :param trigger_properties: values for the message, at most 50 KB. (templated)
     :param external_send_id: an id of your own, of letters, digits and ``-_+/=``; not with ``on_clear="resend"``, since
         Braze would not send it again. (templated)
@@ -142,15 +143,31 @@ class BrazeSendTransactionalEmailOperator(BrazeDeliveryOperator):
                 "on_clear out, and start a new run with another id."
             )
         self.campaign_id = campaign_id
-        self.recipient = recipient
+        self.recipient: Mapping[str, Any] | _Hidden = recipient
         self.trigger_properties = trigger_properties
         self.external_send_id = external_send_id
+
+    def _do_render_template_fields(self, parent: Any, *args: Any, **kwargs: Any) -> None:
+        """Airflow stores and shows rendered fields; who gets it does not belong there."""
+        super()._do_render_template_fields(parent, *args, **kwargs)
+        if parent is self:
+            self.recipient = _Hidden(self.whom)
+
+    @property
+    def whom(self) -> Any:
+        """Who gets it."""
+        return self.recipient.value if isinstance(self.recipient, _Hidden) else self.recipient
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """The fields that were given."""
+        return super().payload | {"recipient": self.whom}
 
     def make_plan(self, context: Context) -> Plan:
         """Make the one request."""
         from airflow_provider_braze.delivery.plan import Plan
 
-        key = run_key(context, self.campaign_id, self.recipient) if "ti" in context else None
+        key = run_key(context, self.campaign_id, self.whom) if "ti" in context else None
         payload = {"external_send_id": key} | self.payload
         return Plan(self.endpoint, payload, None, staging=self.hook.settings.staging)
 
@@ -173,7 +190,7 @@ class BrazeSendTransactionalEmailOperator(BrazeDeliveryOperator):
         opened = super().open_ledger(plan, context)
         if (generation := getattr(opened, "generation", 0)) and self.external_send_id is None:
             # Braze would drop what is to be sent again on purpose.
-            plan.renew(external_send_id=run_key(context, self.campaign_id, self.recipient, generation))
+            plan.renew(external_send_id=run_key(context, self.campaign_id, self.whom, generation))
         return opened
 
     def execute(self, context: Context) -> Any:
@@ -194,6 +211,18 @@ class BrazeSendTransactionalEmailOperator(BrazeDeliveryOperator):
         known = {"metadata": {"external_send_id": delivery.plan.payload["external_send_id"]}}
         status = "unknown" if delivery.course.in_doubt else "already sent"
         return known | (delivery.answer or {"status": status})
+
+
+class _Hidden:
+    """Somebody's object, which Airflow stores as a hash."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __repr__(self) -> str:
+        from airflow_provider_braze.delivery.batch import name_of
+
+        return f"<recipient {name_of(self.value) or 'unnamed'}>"
 
 
 def run_key(context: Context, campaign_id: str, recipient: Any, generation: int = 0) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 from airflow.sdk import DAG, task, timezone
 
-from airflow_provider_braze.operators.send import BrazeSendCampaignOperator
+from airflow_provider_braze.api.errors import identity_hash
+from airflow_provider_braze.operators.send import BrazeSendCampaignOperator, BrazeSendTransactionalEmailOperator
 
 WEEKLY = "0f2c9a54-7f0e-4a55-9a55-2d8a4f6f1b10"
+RECEIPT = "7a1f0c3e-2b4d-4e6f-8a90-1b2c3d4e5f60"
 
 
 def dag(name, **options):
@@ -106,6 +108,25 @@ def test_rendered_fields_of_mapped_tasks_name_nobody(run_dag, rendered_fields, b
     stored = rendered_fields(run)
     assert stored["send", 0]["campaign_id"] == WEEKLY
     assert "secret" not in str(stored["send", 0]) + str(stored["send", 1])
+
+
+def test_rendered_fields_of_an_email_name_nobody(run_dag, rendered_fields, braze_emulator):
+    address = "secret@example.com"
+    with dag("rendered_private_email", params={"user": "secret-1", "address": address}) as made:
+        recipient = {"external_user_id": "{{ params.user }}", "attributes": {"email": "{{ params.address }}"}}
+        BrazeSendTransactionalEmailOperator(task_id="send", campaign_id=RECEIPT, recipient=recipient)
+        BrazeSendTransactionalEmailOperator.partial(task_id="mapped", campaign_id=RECEIPT).expand(
+            recipient=[{"external_user_id": "secret-2"}, {"user_alias": {"alias_name": "secret", "alias_label": "a"}}]
+        )
+    run = run_dag(made)
+    assert str(run.state) == "success"
+    assert len(braze_emulator.deliveries()) == 3
+    [first] = [body for one in braze_emulator.requests() if "attributes" in (body := one["body"])["recipient"]]
+    assert first["recipient"] == {"external_user_id": "secret-1", "attributes": {"email": address}}
+    stored = rendered_fields(run)
+    assert stored["send", -1]["recipient"] == f"<recipient {identity_hash('secret-1')}>"
+    assert stored["mapped", 1]["recipient"] == f"<recipient {identity_hash('secret')}>"
+    assert "secret" not in str(stored)
 
 
 @pytest.mark.parametrize("broadcast", [None, True])
