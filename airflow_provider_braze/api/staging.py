@@ -216,8 +216,10 @@ def without_attributes(recipient: Any) -> Any:
     return {name: value for name, value in recipient.items() if name not in left}
 
 
-def stand_in(recipient: Mapping[str, Any], tester: RecipientFields) -> dict[str, Any]:
+def stand_in(recipient: Any, tester: RecipientFields) -> dict[str, Any]:
     """Make of a recipient the tester who gets the message instead, with what the recipient would have seen."""
+    if not isinstance(recipient, Mapping):
+        return {**tester}
     values = {name: recipient[name] for name in _VALUES if recipient.get(name) is not None}
     return {**tester, **values}
 

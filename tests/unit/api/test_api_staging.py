@@ -441,3 +441,10 @@ def test_entries_that_are_none(entries, words):
         StagingList(entries)
     assert "test_recipients" in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("extra", [{"recipients": ["z"]}, {"recipient": "z"}, {"user_aliases": ["z"]}])
+def test_a_field_that_the_endpoint_does_not_know_is_rewritten_too(extra):
+    body = {"messages": {}, "external_user_ids": ["qa-1"], **extra}
+    staging = StagingList(["qa-1", "qa-2"], rewrite=True)
+    assert staging.admit(ENDPOINTS["messages_send"], body) == {"messages": {}, "external_user_ids": ["qa-1"]}
