@@ -107,6 +107,7 @@ class Past:
     :param doubtful: how many recipients these have.
     :param schedule_ids: of its accepted requests, all of them.
     :param dispatch_ids: of its accepted requests, up to a bound.
+    :param note: as in :class:`OpenLedger`, where the ledger is not opened.
     """
 
     began: str | None = None
@@ -119,6 +120,7 @@ class Past:
     doubtful: int = 0
     schedule_ids: list[str] = field(default_factory=list)
     dispatch_ids: list[str] = field(default_factory=list)
+    note: dict[str, Any] | None = None
 
     @property
     def is_empty(self) -> bool:

@@ -30,6 +30,7 @@ class Called:
     :param gone: ids whose deletion Braze refused after an answer to it was lost, before anything was due.
     :param refused: ids that Braze refused, before anything was due, with what it said.
     :param late: ids that it is too late for: their messages may have gone out.
+    :param left: ids that were not called for, since all was stopped before.
     :param errors: one for each of all others.
     :param lost: ids of those with an error for which it may have been done all the same.
     """
@@ -38,13 +39,14 @@ class Called:
     gone: list[str] = field(default_factory=list)
     refused: dict[str, BrazeError] = field(default_factory=dict)
     late: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
     errors: list[BrazeError] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
 
     def add(self, other: Called) -> None:
         """Take on what became of others."""
         self.refused |= other.refused
-        for name in ("done", "gone", "late", "errors", "lost"):
+        for name in ("done", "gone", "late", "left", "errors", "lost"):
             getattr(self, name).extend(getattr(other, name))
 
     def take_for_gone(self, schedule_ids: Iterable[str]) -> None:
@@ -67,10 +69,15 @@ class ScheduleCalls:
 
     :param connect: makes a client.
     :param make_pacer: makes what says when requests may go.
+    :param stop: ends all of it: a person stopped the task, or the wait for the quota is too long for a worker.
     """
 
-    def __init__(self, connect: Callable[[], AsyncBrazeClient], make_pacer: Callable[[], Pacer]) -> None:
+    def __init__(
+        self, connect: Callable[[], AsyncBrazeClient], make_pacer: Callable[[], Pacer], stop: Stop | None = None
+    ) -> None:
         self._connect, self._make_pacer = connect, make_pacer
+        # Not yet stopped, one is false.
+        self.stop = Stop() if stop is None else stop
 
     def each(
         self, endpoint: str, fields: Mapping[str, Any], schedule_ids: Sequence[str], due: float
@@ -92,7 +99,7 @@ class ScheduleCalls:
         called = Called()
         row = find_endpoint(endpoint)
         async with self._connect() as client:
-            sender, lanes = Sender(client, row, pacer, Stop()), asyncio.Semaphore(client.lanes)
+            sender, lanes = Sender(client, row, pacer, self.stop), asyncio.Semaphore(client.lanes)
 
             async def one(schedule_id: str) -> None:
                 async with lanes:
@@ -119,7 +126,10 @@ async def _call(sender: Sender, content: bytes, due: float, called: Called, sche
             break
         was_lost = True
     error = sent.error
-    if sent is NOT_BEGUN:
+    if sent is NOT_BEGUN and sender.stop:
+        called.left.append(schedule_id)
+        called.lost += [schedule_id] * was_lost
+    elif sent is NOT_BEGUN:
         called.late.append(schedule_id)
     elif error is None or isinstance(error, BrazePausedError):
         called.done.append(schedule_id)

@@ -30,7 +30,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_braze.api.errors import BrazeError, BrazeForbiddenError, BrazeUnauthorizedError
-from airflow_provider_braze.delivery.errors import BrazeDeliveryError, BrazeResumableError
+from airflow_provider_braze.delivery.errors import BrazeDeliveryError, BrazeResumableError, DeliveryPausedError
 from airflow_provider_braze.delivery.moments import first_moment, same_time
 from airflow_provider_braze.delivery.schedule_calls import Called, ScheduleCalls
 
@@ -58,6 +58,8 @@ class Note:
     :param holding: whether the task waits deferred, and whoever ends that wishes the schedules away.
     :param leaving: whether they are being deleted.
     :param doubted: whether some may be deleted without the ledger knowing: by a person, or by a try that was cut short.
+    :param aim: digest of what they are being updated to, empty where they are not.
+    :param reached: the last of them that is updated, with all before it.
     """
 
     connection: str
@@ -69,6 +71,8 @@ class Note:
     holding: bool = False
     leaving: bool = False
     doubted: bool = False
+    aim: str = ""
+    reached: str = ""
 
     @property
     def due(self) -> float:
@@ -125,9 +129,10 @@ def bring_about(
     :param resumed: whether this try itself goes on after a deferral.
     :raises BrazeDeliveryError: it is too late to change it.
     :raises BrazeResumableError: not all of it could be changed; another try goes on.
+    :raises DeliveryPausedError: the quota is used up for longer than this worker should wait.
     :raises BrazeAudienceError: whom the schedules are for cannot be known.
     """
-    return _Change(plan, ledger, calls, note_of(plan, connection)).run(on_unknown, anew, resumed)
+    return _Change(plan, ledger, calls, note_of(plan, connection), resumed).run(on_unknown, anew)
 
 
 def keep_holding(ledger: OpenLedger) -> None:
@@ -137,15 +142,16 @@ def keep_holding(ledger: OpenLedger) -> None:
 
 
 class _Change:
-    def __init__(self, plan: Plan, ledger: OpenLedger, calls: ScheduleCalls, wanted: Note) -> None:
+    def __init__(self, plan: Plan, ledger: OpenLedger, calls: ScheduleCalls, wanted: Note, resumed: bool) -> None:
         self._plan, self._ledger, self._calls, self._wanted = plan, ledger, calls, wanted
+        self._resumed = resumed
         self._changes = Changes()
         self._known = ledger.past.schedule_ids
 
-    def run(self, on_unknown: str, anew: bool, resumed: bool) -> Changes:
+    def run(self, on_unknown: str, anew: bool) -> Changes:
         """Decide, then do."""
         past, note, wanted = self._ledger.past, read_note(self._ledger.note), self._wanted
-        broken = note is not None and note.holding and not resumed
+        broken = note is not None and note.holding and not self._resumed
         if note is not None and (broken or past.cleared or past.other_run):
             note = replace(note, doubted=True)
         if anew and (self._known or past.doubtful_requests):
@@ -219,7 +225,7 @@ class _Change:
             if called.refused:
                 self._ledger.keep_note(asdict(replace(note, leaving=False)))
                 self._refused(called, "delete", self._changes.deleted)
-            if called.errors and not note.doubted:
+            if (called.errors or called.left) and not note.doubted:
                 self._ledger.keep_note(asdict(replace(note, leaving=True, doubted=bool(called.lost))))
             self._go_on(called, note)
 
@@ -247,19 +253,49 @@ class _Change:
         content: dict[str, Any] = {**fields, "schedule": wanted.schedules[0]}
         if note.messages != wanted.messages:
             content["messages"] = self._plan.payload["messages"]
-        unsure = replace(wanted, schedules=note.schedules + wanted.schedules, messages="", doubted=note.doubted)
+        unsure = replace(
+            wanted,
+            schedules=note.schedules + wanted.schedules,
+            messages="",
+            doubted=note.doubted,
+            aim=note.aim,
+            reached=note.reached,
+        )
         log.info("The time or the content differs: %s are updated.", self._count())
         self._ledger.keep_note(asdict(unsure))
-        for called in self._calls.each(endpoint, content, list(self._known), unsure.due):
+        ids = self._not_reached(note)
+        self._changes.updated = len(self._known) - len(ids)
+        for called in self._update_each(endpoint, content, ids, unsure):
             self._changes.updated += len(called.done)
-            # It tells a worker that another try has taken over.
-            self._ledger.forget(())
             if called.refused and not note.doubted:
                 if not self._changes.updated and not called.errors:
                     self._ledger.keep_note(asdict(note))
                 self._refused(called, "update", self._changes.updated)
             self._replace(called.refused, unsure)
             self._go_on(called, unsure)
+
+    def _not_reached(self, note: Note) -> list[str]:
+        """Give those that are still to be updated: who goes on after a pause does not begin anew."""
+        ids = list(self._known)
+        goes_on = self._resumed and note.aim == self._aim and note.reached in ids
+        return ids[ids.index(note.reached) + 1 :] if goes_on else ids
+
+    @property
+    def _aim(self) -> str:
+        wanted = self._wanted
+        return f"{_number([wanted.schedules, wanted.messages, wanted.rest]):032x}"
+
+    def _update_each(self, endpoint: str, content: Mapping[str, Any], ids: list[str], note: Note) -> Iterator[Called]:
+        """Update, and note how far it came; a worker is told so that another try has taken over."""
+        reached = 0
+        for called in self._calls.each(endpoint, content, ids, note.due):
+            done = set(called.done)
+            while reached < len(ids) and ids[reached] in done:
+                reached += 1
+            if reached:
+                note = replace(note, aim=self._aim, reached=ids[reached - 1])
+            self._ledger.keep_note(asdict(note))
+            yield called
 
     def _look_after(self, note: Note) -> None:
         """Somebody may have deleted them since: an update to what they are changes nothing, and Braze refuses it."""
@@ -269,10 +305,12 @@ class _Change:
         count = self._count()
         # A clear is seen once: should this try not come to the end of it, the next one looks again.
         self._ledger.keep_note(asdict(note))
+        stopped = False
         try:
-            for called in self._calls.each(endpoint, content, list(self._known), note.due):
+            for called in self._update_each(endpoint, content, self._not_reached(note), note):
                 refused |= called.refused
                 called.raise_first()
+                stopped |= bool(called.left)
         except (BrazeUnauthorizedError, BrazeForbiddenError) as error:
             text = f"Whether the {count} made before are still there could not be asked: {error}"
             log.warning(text)
@@ -280,6 +318,8 @@ class _Change:
         except BrazeError as error:
             raise self._trouble(f"Whether they are still there could not be asked. {error}", again=True) from error
         else:
+            if stopped:
+                raise self._stopped()
             log.info("%d of %s are as they are wanted: nothing changes.", len(self._known) - len(refused), count)
         self._replace(refused, note)
 
@@ -300,8 +340,19 @@ class _Change:
             error = called.errors[0]
             text = f"Not all of them could be changed, another try goes on from here. {error}"
             raise self._trouble(text, again=True) from error
+        if called.left:
+            raise self._stopped()
         if called.late:
             self._too_late(note)
+
+    def _stopped(self) -> BrazeDeliveryError:
+        """Say why the calls stopped before their end: for a pause, or since a person wished it."""
+        stop = self._calls.stop
+        if stop.resume_after is None:
+            return self._trouble(f"Not all of them could be changed, another try goes on: {stop.reason}.", again=True)
+        report = self._plan.report
+        report.schedule_ids = list(self._ledger.past.schedule_ids)
+        return DeliveryPausedError(f"{stop.reason}.", report.as_dict(), stop.resume_after)
 
     def _too_late(self, note: Note) -> NoReturn:
         due = datetime.fromtimestamp(note.due + NEAR, UTC)

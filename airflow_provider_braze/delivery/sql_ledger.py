@@ -353,6 +353,7 @@ def _find_past(store: SqlStore, task: TaskTry, connection: Connection) -> Past:
         return Past()
     names["delivery"] = number_of(delivery_name(task, earlier.generation))
     past = _read_past(partial(store.run, connection, **names))
+    past.note = json.loads(earlier.note) if earlier.note else None
     past.other_run = earlier.run != task.run_id
     before = Counts(earlier.max_tries, earlier.clear_number, earlier.run_began)
     past.cleared = not past.other_run and task.counts.tell_clear(before)

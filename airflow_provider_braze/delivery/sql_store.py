@@ -74,7 +74,7 @@ _SQL = {
     "take_over": """UPDATE {p}_tries SET token = :token, max_tries = :max_tries, clear_number = :clear_number,
         run_began = :run_began, run = :run, generation = :generation, target = :target, updated_at = NOW()
         WHERE delivery = :base AND task = :task""",
-    "find_try": """SELECT max_tries, clear_number, run_began, run, generation FROM {p}_tries
+    "find_try": """SELECT max_tries, clear_number, run_began, run, generation, note FROM {p}_tries
         WHERE delivery = :base AND task = :task""",
     "keep_note": """UPDATE {p}_tries SET note = :note, updated_at = NOW()
         WHERE delivery = :base AND task = :task AND token = :token""",

@@ -70,7 +70,12 @@ class TaskStateLedger(Ledger):
             accepted_requests=states.count(_ACCEPTED),
             doubtful_requests=states.count(_INTENT) + states.count(_DOUBT),
             schedule_ids=[ids[place] for place in sorted(ids)] if task.lasting else [],
+            note=read(task.store, _note_key(head["generation"])) if task.lasting else None,
         )
+
+
+def _note_key(generation: int) -> str:
+    return f"{HEAD}/{generation}/note"
 
 
 def is_marked(store: Any) -> bool:
@@ -142,7 +147,7 @@ class _OpenTaskState(OpenLedger):
             write(self._store, HEAD, self._head)
         self.generation = self._head["generation"]
         self._load()
-        self.note = read(self._store, self._note_key()) if self._begun and task.lasting else None
+        self.note = read(self._store, _note_key(self.generation)) if self._begun and task.lasting else None
         if self._head["for"] != plan.target and self.stranger is None:
             self._head |= {"for": plan.target, "began": None}
         self.past = self._past(cleared)
@@ -163,7 +168,7 @@ class _OpenTaskState(OpenLedger):
         if not self._head["began"]:
             self._head |= {"began": datetime.now(UTC).isoformat(timespec="seconds"), "for": self._plan.target}
             write(self._store, HEAD, self._head)
-        write(self._store, self._note_key(), note)
+        write(self._store, _note_key(self.generation), note)
         self.note = note
 
     def forget(self, schedule_ids: Collection[str]) -> None:
@@ -299,9 +304,6 @@ class _OpenTaskState(OpenLedger):
 
     def _key(self, number: int) -> str:
         return f"{HEAD}/{self.generation}/{number}"
-
-    def _note_key(self) -> str:
-        return f"{HEAD}/{self.generation}/note"
 
     def _value(self, number: int) -> dict[str, Any]:
         places = range(number * REQUESTS_A_KEY, min((number + 1) * REQUESTS_A_KEY, len(self._states)))

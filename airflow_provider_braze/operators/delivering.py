@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_braze import guards
-from airflow_provider_braze.api.errors import BrazeError
 from airflow_provider_braze.delivery.policy import MAX_QUOTA_WAIT, ON_UNKNOWN, SETTLING_TIME, OnUnknown, Policy
 from airflow_provider_braze.links import BrazeDashboardLink
 from airflow_provider_braze.operators.base import GuardedOperator
@@ -99,11 +98,11 @@ class BrazeDeliveryOperator(GuardedOperator):
             guards.note_try(context, self.ledger, self.on_clear)
             try:
                 self.check_run(context)
-            except (AirflowSkipException, BrazeDeliveryError):
-                # What earlier tries scheduled goes out all the same, unless a later task deletes it; what a key names
-                # may be another run's.
-                if self.lasting and self.delivery_key is None:
-                    self._keep_earlier(context)
+            except BaseException as error:
+                # Of a run that is not to message anybody; what a key names may be another run's.
+                is_refused = isinstance(error, AirflowSkipException | BrazeDeliveryError)
+                if self.delivery_key is None or not is_refused:
+                    self.keep_earlier(context)
                 raise
             return self._run(context)
 
@@ -136,23 +135,23 @@ class BrazeDeliveryOperator(GuardedOperator):
 
     def _run(self, context: Context, planned: str | None = None) -> Any:
         from airflow_provider_braze.delivery.errors import DeliveryPausedError
-        from airflow_provider_braze.delivery.rehearsal import is_true, rehearse
+        from airflow_provider_braze.delivery.rehearsal import is_true
 
         try:
             plan = self.make_plan(context)
         except BaseException:
-            self._keep_earlier(context)
+            self.keep_earlier(context)
             raise
         with plan:
             self.log.info("%d requests to %s planned: %s.", len(plan), self.endpoint, plan.report)
             for sample in plan.report.invalid_samples:
                 self.log.warning("Left out: %s", sample)
             if is_true(self.render_template(self.rehearsal, context)):
-                return rehearse(self.hook.get_async_conn(), plan, allow_paused=self.allow_paused)
+                return self._rehearse(plan, context)
             try:
                 opened = self.open_ledger(plan, context)
             except BaseException:
-                self._keep_earlier(context)
+                self.keep_earlier(context)
                 raise
             try:
                 with opened as ledger:
@@ -161,6 +160,11 @@ class BrazeDeliveryOperator(GuardedOperator):
                     return self._deliver(plan, ledger, context)
             except DeliveryPausedError as paused:
                 self._defer(paused, context)
+
+    def _rehearse(self, plan: Plan, context: Context) -> dict[str, Any]:  # noqa: ARG002 (children look at it)
+        from airflow_provider_braze.delivery.rehearsal import rehearse
+
+        return rehearse(self.hook.get_async_conn(), plan, allow_paused=self.allow_paused)
 
     def open_ledger(self, plan: Plan, context: Context) -> AbstractContextManager[OpenLedger | None]:
         """Open what remembers this delivery."""
@@ -268,20 +272,8 @@ class BrazeDeliveryOperator(GuardedOperator):
         if self._delivery:
             self._delivery.stop("the task was stopped from outside")
 
-    def _keep_earlier(self, context: Context) -> None:
-        """Keep what earlier tries made, where this one ends before it looks at the ledger."""
-        from airflow_provider_braze.delivery.report import Report
-
-        if not self.lasting:
-            return
-        known: list[str] = []
-        try:
-            # In other runs a key may have made some, in this one only an earlier try.
-            if self.delivery_key is not None or getattr(context.get("ti"), "try_number", 1) > 1:
-                known = getattr(self.look_back(context), "schedule_ids", [])
-        except BrazeError as error:
-            self.log.error("Whether earlier tries made schedules is not known: %s", error)
-        self.keep_known(Report(schedule_ids=known).as_dict(), context)
+    def keep_earlier(self, context: Context) -> Any:
+        """Keep for later tasks what earlier tries made, where this one ends before it opens the ledger."""
 
     def keep_known(self, report: Mapping[str, Any], context: Context) -> None:
         """Keep for later tasks what a delivery that failed has made."""

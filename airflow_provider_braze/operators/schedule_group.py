@@ -184,9 +184,11 @@ class CallOff(BrazeBaseOperator):
         if not reason:
             self.log.info("The guard has succeeded, %d schedules stay.", len(ids or ()))
             return {"deleted": 0, "kept": len(ids or ())}
-        self.log.warning("What is scheduled is deleted: %s.", reason)
         with airflow_errors(repeatable=True):
-            deleted = self._delete(self._ids(ids, states), instance)
+            known = self._ids(ids, states)
+            what = "What is scheduled is deleted" if known else "Nothing is scheduled, so nothing is deleted"
+            self.log.warning("%s: %s.", what, reason)
+            deleted = self._delete(known, instance)
         if states is None:
             # Another try might read them, and would report as kept what is deleted.
             raise AirflowFailException(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from datetime import timedelta
 
 import pytest
@@ -9,6 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowSkipExc
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, task, task_group, timezone
 
+from airflow_provider_braze.delivery.sql_ledger import SqlLedger
 from airflow_provider_braze.operators.schedule import (
     BrazeDeleteScheduledCampaignOperator,
     BrazeScheduleCampaignOperator,
@@ -180,6 +183,43 @@ def test_scheduling_that_fails_at_once_leaves_nothing_to_delete(group):
     assert (run, states["call_off"], schedules) == ("failed", "success", [])
 
 
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [("template", {"schedule": "{{ dag_run.conf['when'] }}"}), ("workspace", {"workspace": "prod"})],
+)
+def test_scheduling_that_never_began_alarms_nobody(group, name, parameters):
+    run, states, schedules = group(f"never_began_{name}", looks(lambda: True), **parameters)
+    assert (run, states["schedule"], states["call_off"], schedules) == ("failed", "failed", "success", [])
+
+
+def test_a_template_that_breaks_on_a_retry_leaves_the_ids(group, braze_emulator, tmp_path, monkeypatch):
+    """The ledger knows them, and of what they are."""
+    monkeypatch.setenv("AIRFLOW_CONN_LEDGER", json.dumps({"conn_type": "sqlite", "host": str(tmp_path / "ledger.db")}))
+    monkeypatch.setenv("AIRFLOW_VAR_LAUNCH", WEEKLY)
+
+    class Breaks(BrazeScheduleCampaignOperator):
+        def execute(self, context):
+            os.environ.pop("AIRFLOW_VAR_LAUNCH")
+            return super().execute(context)
+
+    braze_emulator.inject("echo_key_401", skip=2)
+    run, states, schedules = group(
+        "breaks",
+        looks(lambda: True),
+        Breaks,
+        campaign_id="{{ var.value.launch }}",
+        ledger=SqlLedger("ledger"),
+        default_args={"retries": 1, "retry_delay": 0},
+    )
+    assert (run, states["schedule"], states["call_off"], schedules) == ("failed", "failed", "success", ["deleted"] * 2)
+
+
+def test_a_dry_run_whose_guard_fails_deletes_nothing_and_says_so(group, said):
+    _, states, schedules = group("dry", looks(fails), dry_run=True)
+    assert (states["schedule"], states["call_off"], schedules) == ("success", "success", [])
+    assert "Nothing is scheduled, so nothing is deleted" in said()
+
+
 def test_schedules_that_cannot_be_deleted_fail_the_run(group, braze_emulator):
     """A short circuit alone would leave a run that looks well, and messages that go out all the same."""
     braze_emulator.inject("echo_key_401", path="/campaigns/trigger/schedule/delete", times=None)
@@ -279,7 +319,7 @@ def unguarded(**of_dag):
     waits = of_dag.pop("wait_until_sent", None)
     with DAG("unguarded", schedule=None, **of_dag) as dag:
         with (
-            pytest.raises(ValueError) as caught,  # noqa: PT011 (given back)
+            pytest.raises(ValueError) as caught,
             guarded_schedule(
                 "launch", BrazeScheduleCampaignOperator, **given | ({"wait_until_sent": True} if waits else {})
             ),

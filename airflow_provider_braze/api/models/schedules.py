@@ -5,6 +5,9 @@ Rules: https://www.braze.com/docs/api/objects_filters/schedule_object/.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from typing import Self
 
@@ -15,6 +18,17 @@ from airflow_provider_braze.api.models.common import BrazeModel, DateTime, NonEm
 LAST_YEAR = 9000
 # The last place on earth where a local time comes round is twelve hours behind UTC.
 _LAST_ZONE = timedelta(hours=12)
+_any_time = ContextVar("_any_time", default=False)
+
+
+@contextmanager
+def at_any_time() -> Iterator[None]:
+    """Accept a time that is past: of what was scheduled before it, and is only compared."""
+    token = _any_time.set(True)
+    try:
+        yield
+    finally:
+        _any_time.reset(token)
 
 
 class Schedule(BrazeModel):
@@ -36,13 +50,21 @@ class Schedule(BrazeModel):
         instant = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         if instant.year > LAST_YEAR:
             raise ValueError(f"time is in the year {instant.year}, which no schedule reaches")
-        # Braze's pages disagree on when a local time is past; when it is over in every zone, both refuse it.
-        latest = instant + _LAST_ZONE if local else instant
-        if self.at_optimal_time and local:
-            latest = latest.replace(hour=23, minute=59, second=59) + _LAST_ZONE
-        if latest < datetime.now(UTC):
+        if self.is_past and not _any_time.get():
             raise ValueError("time is already past: a message for the past would go out at once or not at all")
         return self
+
+    @property
+    def is_past(self) -> bool:
+        """Whether it is over for everybody."""
+        moment = parse_time(self.time)
+        latest = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        # Braze's pages disagree on when a local time is past; when it is over in every zone, both refuse it.
+        if self.in_local_time or self.at_optimal_time:
+            latest += _LAST_ZONE
+        if self.at_optimal_time:
+            latest = latest.replace(hour=23, minute=59, second=59) + _LAST_ZONE
+        return latest < datetime.now(UTC)
 
 
 class ScheduleById(BrazeModel):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from itertools import product
@@ -17,7 +18,9 @@ from airflow.providers.common.compat.sdk import (
 )
 from servers import Postgres
 
-from airflow_provider_braze.delivery import schedules, sql_ledger, task_state
+from airflow_provider_braze.api.errors import BrazeConfigurationError, BrazeServerError, BrazeValidationError
+from airflow_provider_braze.api.models import schedules as models_schedules
+from airflow_provider_braze.delivery import overdue, schedules, sql_ledger, task_state
 from airflow_provider_braze.delivery.errors import (
     BrazeAudienceError,
     BrazeDeliveryError,
@@ -936,13 +939,64 @@ def test_a_pause_for_the_quota_is_held_too(either, braze, braze_emulator, ended)
     braze.all_sent()
 
 
+@pytest.mark.parametrize(
+    ("what", "path", "rest"),
+    [
+        ({"schedule": MAY}, UPDATE, {"update": 2}),
+        (VALUES, DELETE, {"delete": 2, "create": 3}),
+        ({}, UPDATE, {"update": 2}),
+    ],
+    ids=["another time", "other values", "a look after a clear"],
+)
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_change_does_not_keep_a_worker_for_the_quota(either, braze, braze_emulator, what, path, rest, ended):  # noqa: PLR0917
+    """It goes on where it was, unless somebody ended the pause: then all is deleted and made anew."""
+    made = set(either.try_()["schedule_ids"])
+    if not what:
+        either.clear()
+    braze_emulator.inject("rate_limited", path=path, retry_after=5.0, header_style="retry_after", skip=1)
+    with pytest.raises(TaskDeferred) as caught:
+        either.try_(**AT_ONCE, **what)
+    assert caught.value.method_name == "resume"
+    assert set(caught.value.trigger.schedule_ids) == set(braze.waiting()) <= made
+    braze_emulator.clear_faults()
+    braze.calls()
+    waiting = len(braze.waiting())
+    report = either.try_(**what) if ended else either.try_(event={}, method="resume", **what)
+    assert braze.calls() == ({"delete": waiting, "create": 3} if ended else rest)
+    assert set(braze.waiting()) == set(report["schedule_ids"])
+    assert (report["updated"] == 3) == (what == {"schedule": MAY} and not ended)
+    assert either.try_(**what)["deleted"] == 0, "the wait is over"
+    braze.all_sent()
+
+
+class Stopped(BrazeScheduleCampaignOperator):
+    """A person stops it before it begins."""
+
+    def check_run(self, context):
+        super().check_run(context)
+        self.on_kill()
+
+
+@pytest.mark.parametrize("change", [{"schedule": MAY}, VALUES])
+def test_who_is_stopped_changes_nothing_more(either, braze, change):
+    either.try_()
+    braze.calls()
+    with pytest.raises(BrazeResumableError, match="stopped from outside"):
+        either.try_(Stopped, campaign_id=WEEKLY, **change)
+    assert braze.calls() == {}
+    assert len(either.xcoms["schedule_ids"]) == 3
+    either.try_(**change)
+    braze.all_sent()
+
+
 # Refused before it looks.
 
 
 @pytest.mark.parametrize(
     ("parameters", "kind", "run"),
     [
-        ({"max_staleness": timedelta(seconds=-1)}, BrazeDeliveryError, "scheduled"),
+        ({"max_staleness": timedelta(0)}, BrazeDeliveryError, "scheduled"),
         ({}, AirflowSkipException, "backfill"),
         ({"on_backfill": "fail"}, BrazeDeliveryError, "backfill"),
     ],
@@ -963,6 +1017,181 @@ def test_what_a_key_names_is_not_the_refused_run_s(in_sqlite, braze):
     with pytest.raises(AirflowSkipException):
         later.try_(delivery_key="launch", run_id="r2", run_type="backfill")
     assert later.xcoms == {}
+
+
+@pytest.mark.parametrize("key", [None, "launch"])
+def test_a_try_that_cannot_tell_its_workspace_keeps_what_an_earlier_one_made(
+    in_sqlite, braze, braze_emulator, connection, key
+):
+    task, wanted = Task(in_sqlite), {"workspace": "prod", "delivery_key": key}
+    connection(extra={"lanes": 1, "workspace": "prod", "workspace_campaign_id": WEEKLY})
+    task.try_(**wanted)
+    for fault in ("server_error", None):
+        task.clear()
+        task.xcoms.clear()
+        if fault:
+            braze_emulator.inject(fault, path="/campaigns/details", times=None, status=503)
+        else:
+            braze_emulator.clear_faults()
+            connection(extra={"lanes": 1, "workspace": "staging"})
+        with pytest.raises(BrazeServerError if fault else BrazeConfigurationError):
+            task.try_(**wanted)
+        assert set(task.xcoms["schedule_ids"]) == set(braze.waiting())
+        assert task.xcoms["due_from"] == "2099-04-07T09:00:00+00:00"
+    braze.all_sent()
+
+
+def test_a_first_try_that_fails_before_it_begins_says_that_there_are_none(either):
+    with pytest.raises(BrazeConfigurationError):
+        either.try_(workspace="prod")
+    assert either.xcoms["schedule_ids"] == []
+
+
+def test_what_nothing_remembers_is_not_taken_for_none(braze):
+    task = Task()
+    task.try_()
+    task.xcoms.clear()
+    with pytest.raises(BrazeDeliveryError, match="This is try 2"):
+        task.try_()
+    assert "schedule_ids" not in task.xcoms
+    report = task.try_(dry_run=True)
+    assert "schedule_ids" not in task.xcoms.keys() | report.keys()
+    assert len(braze.waiting()) == 3
+
+
+def test_a_ledger_that_cannot_be_read_is_not_taken_for_an_empty_one(in_sqlite, monkeypatch):
+    task = Task(in_sqlite)
+    task.try_()
+    task.xcoms.clear()
+    monkeypatch.setenv("AIRFLOW_CONN_LEDGER", json.dumps({"conn_type": "sqlite", "host": "/nowhere/ledger.db"}))
+    with pytest.raises(BrazeLedgerError):
+        task.try_()
+    assert task.xcoms == {}
+
+
+# A dry run.
+
+
+def test_a_dry_run_tells_what_is_scheduled_already(either, braze):
+    """So that whoever calls it off afterwards finds it."""
+    either.try_()
+    either.clear()
+    either.xcoms.clear()
+    report = either.try_(dry_run=True, schedule=MAY)
+    assert report["dry_run"] is True
+    assert set(report["schedule_ids"]) == set(braze.waiting()) == set(either.xcoms["schedule_ids"])
+    assert either.xcoms["program"] == {"campaign_id": WEEKLY}
+    assert report["due_from"] == either.xcoms["due_from"] == "2099-04-07T09:00:00+00:00"
+    assert (report["updated"], report["deleted"], len(braze.waiting())) == (0, 0, 3)
+    braze.all_sent()
+
+
+def test_a_first_dry_run_has_scheduled_nothing(either):
+    report = either.try_(dry_run=True)
+    assert report["schedule_ids"] == either.xcoms["schedule_ids"] == []
+    assert report["due_until"] == "2099-04-07T09:00:00+00:00"
+
+
+def test_a_dry_run_leaves_alone_what_a_key_names(in_sqlite):
+    Task(in_sqlite).try_(delivery_key="launch", run_id="r1")
+    assert Task(in_sqlite).try_(delivery_key="launch", run_id="r2", dry_run=True)["schedule_ids"] == []
+
+
+# Once its time is past.
+
+
+@pytest.fixture
+def two_hours_later(monkeypatch):
+    """Let it be so for all that looks whether a schedule's time is past."""
+    span = timedelta(hours=2)
+
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.now(tz) + span
+
+    def put_forward():
+        monkeypatch.setattr(models_schedules, "datetime", Later)
+        for module in (schedules, overdue):
+            monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: time.time() + span.total_seconds()))
+
+    return put_forward
+
+
+@pytest.mark.parametrize("cleared", [True, False])
+@pytest.mark.parametrize("what", [{}, {"broadcast": True}], ids=["people", "broadcast"])
+def test_afterwards_nothing_is_left_to_schedule(either, braze, two_hours_later, cleared, what):
+    hour = {"schedule": soon(3600), **what}
+    first = either.try_(**hour)
+    two_hours_later()
+    if cleared:
+        either.clear()
+    braze.calls()
+    report = either.try_(**hour)
+    assert {name: report[name] for name in ("schedule_ids", "accepted", "updated", "deleted")} == {
+        name: first[name] for name in ("schedule_ids", "accepted", "updated", "deleted")
+    }
+    assert braze.calls() == {}
+
+
+def test_afterwards_who_was_not_scheduled_to_is_counted(either, braze, braze_emulator, two_hours_later):
+    hour = {"schedule": soon(3600)}
+    braze_emulator.inject("echo_key_401", skip=1, times=None)
+    with pytest.raises(BrazeResumableError):
+        either.try_(**hour)
+    braze_emulator.clear_faults()
+    two_hours_later()
+    braze.calls()
+    either.xcoms.clear()
+    with pytest.raises(BrazeDeliveryError, match=r"50 of 150 recipients were scheduled .* 100 were not") as caught:
+        either.try_(**hour)
+    assert isinstance(caught.value, AirflowFailException)
+    assert (caught.value.report["accepted"], caught.value.report["skipped"]) == (50, 100)
+    assert either.xcoms["schedule_ids"] == caught.value.report["schedule_ids"] == list(braze.waiting())
+    assert braze.calls() == {}
+
+
+def test_afterwards_another_time_that_is_past_changes_nothing(either, braze, two_hours_later):
+    either.try_(schedule=soon(3600))
+    two_hours_later()
+    braze.calls()
+    with pytest.raises(BrazeDeliveryError, match="for another time"):
+        either.try_(schedule=soon(1800))
+    assert len(either.xcoms["schedule_ids"]) == 3
+    assert braze.calls() == {}
+
+
+def test_afterwards_other_recipients_change_nothing(either, braze, two_hours_later):
+    hour = {"schedule": soon(3600)}
+    either.try_(**hour)
+    two_hours_later()
+    braze.calls()
+    with pytest.raises(BrazeDeliveryError, match="some may have been sent"):
+        either.try_(**hour, **VALUES)
+    assert braze.calls() == {}
+
+
+def test_afterwards_everybody_cannot_be_scheduled_to_again(either, braze, two_hours_later):
+    hour = {"schedule": soon(3600)}
+    either.try_(**hour)
+    two_hours_later()
+    either.clear()
+    braze.calls()
+    with pytest.raises(BrazeDeliveryError, match="150 of 150 recipients were scheduled"):
+        either.try_(**hour, on_clear="resend")
+    assert either.try_(**hour)["accepted"] == 150, "the ledger still knows"
+    assert braze.calls() == {}
+
+
+def test_a_time_that_was_always_past_is_a_mistake(either, braze):
+    """What was scheduled for another time waits still, and stays so."""
+    with pytest.raises(BrazeValidationError, match="already past"):
+        either.try_(schedule=soon(-3600))
+    either.try_()
+    with pytest.raises(BrazeValidationError, match="already past"):
+        either.try_(schedule=soon(-3600))
+    assert set(either.xcoms["schedule_ids"]) == set(braze.waiting())
+    braze.all_sent()
 
 
 def test_the_program_is_that_of_the_schedules_also_where_a_change_fails(either, braze, braze_emulator):
