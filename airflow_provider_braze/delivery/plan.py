@@ -24,6 +24,7 @@ from airflow_provider_braze.api.models.recipients import identity_of
 from airflow_provider_braze.delivery.batch import Batch, batches, name_of
 from airflow_provider_braze.delivery.bodies import body_writer
 from airflow_provider_braze.delivery.errors import BrazeAudienceError
+from airflow_provider_braze.delivery.progress import reading
 from airflow_provider_braze.delivery.report import Report
 from airflow_provider_braze.delivery.request import PlannedRequest
 from airflow_provider_braze.delivery.staging import stage
@@ -147,7 +148,7 @@ class Plan:
         if endpoint.batch_field is None:
             raise BrazeConfigurationError(f"{endpoint.name} takes no recipients.")
         write: Callable[[list[bytes]], bytes] | None = None
-        for batch in batches(audience.recipients(endpoint.values_field), endpoint, self.report):
+        for batch in batches(reading(audience.recipients(endpoint.values_field)), endpoint, self.report):
             write = write or body_writer(endpoint, self._payload, batch.texts[0])
             self._append_batch(write, batch)
             self._refuse_too_many()
@@ -181,19 +182,25 @@ class Plan:
     def _judge(self, max_invalid: int, allow_empty: bool) -> None:
         report = self.report
         if report.invalid > max_invalid:
-            reasons = "".join(f"\n  - {count:,} x {reason}" for reason, count in report.invalid_reasons.items())
-            samples = "".join(f"\n  - {sample}" for sample in report.invalid_samples[:5])
             raise BrazeAudienceError(
                 f"{report.invalid:,} of {report.recipients:,} recipients cannot be sent, max_invalid allows "
-                f"{max_invalid:,}: nothing was sent.\nWhy:{reasons}\nThe first ones:{samples}\n"
+                f"{max_invalid:,}: nothing was sent.\n{_why(report)}\n"
                 "Correct the source, or raise max_invalid to leave such rows out."
             )
         if not len(self) and not allow_empty:
             raise BrazeAudienceError(
                 "The audience is empty, nothing was sent. If that may happen, write allow_empty=True."
                 if not report.recipients
-                else f"None of the {report.recipients:,} recipients can be sent, nothing was sent."
+                else f"None of the {report.recipients:,} recipients can be sent, nothing was sent.\n{_why(report)}\n"
+                "Correct the source, or write allow_empty=True if that is fine."
             )
+
+
+def _why(report: Report) -> str:
+    """Say why recipients cannot be sent."""
+    reasons = "".join(f"\n  - {count:,} x {reason}" for reason, count in report.invalid_reasons.items())
+    samples = "".join(f"\n  - {sample}" for sample in report.invalid_samples[:5])
+    return f"Why:{reasons}\nThe first ones:{samples}"
 
 
 def _whom(body: Mapping[str, Any]) -> str:

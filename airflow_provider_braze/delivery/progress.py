@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_braze.delivery.words import duration
@@ -12,28 +15,54 @@ if TYPE_CHECKING:
 
 PROGRESS_SECONDS = 10.0
 SLOWEST_SECONDS = 60.0
+_PORTION = 50
+log = logging.getLogger(__name__)
+
+
+class _Rhythm:
+    """A line after ten seconds, then ever more rarely, once a minute at last."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._pause = PROGRESS_SECONDS
+        self._next = self._began + self._pause
+
+    def due(self) -> float | None:
+        """Give the seconds since the beginning if it is time for a line."""
+        now = time.monotonic()
+        if now < self._next:
+            return None
+        self._pause = min(2 * self._pause, SLOWEST_SECONDS)
+        self._next = now + self._pause
+        return now - self._began
+
+
+def reading(entries: Iterable[Any]) -> Iterator[Any]:
+    """Pass on what is read of an audience, and say now and then how much that is."""
+    log.info("Reading the audience.")
+    rhythm, count, stream = _Rhythm(), 0, iter(entries)
+    while portion := list(islice(stream, _PORTION)):
+        count += len(portion)
+        if rhythm.due() is not None:
+            log.info("%s recipients read until now.", f"{count:,}")
+        yield from portion
 
 
 class ProgressLog:
-    """A line after ten seconds, then ever more rarely, once a minute at last.
+    """Says how many have got it.
 
     :param log: where the lines go.
     """
 
     def __init__(self, log: Any) -> None:
         self._log = log
-        self._began = time.monotonic()
-        self._pause = PROGRESS_SECONDS
-        self._next = self._began + self._pause
+        self._rhythm = _Rhythm()
 
     def __call__(self, delivery: Delivery) -> None:
         """Write a line if it is time for one."""
-        now = time.monotonic()
-        if now < self._next:
+        if (seconds := self._rhythm.due()) is None:
             return
-        self._pause = min(2 * self._pause, SLOWEST_SECONDS)
-        self._next = now + self._pause
-        report, seconds = delivery.report, now - self._began
+        report = delivery.report
         people = report.recipients - report.duplicates - report.invalid
         done = report.accepted + report.failed + report.unknown
         rate = (done - report.accepted_before) / seconds

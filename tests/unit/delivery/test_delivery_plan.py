@@ -1,6 +1,9 @@
 """The plan: who ends up in which request, and what stops it before anybody is messaged."""
 
+import contextlib
 import json
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -11,6 +14,7 @@ from hypothesis import strategies as st
 from airflow_provider_braze.api.endpoints import ENDPOINTS
 from airflow_provider_braze.api.errors import BrazeConfigurationError, BrazeValidationError, identity_hash
 from airflow_provider_braze.api.models.recipients import identity_of
+from airflow_provider_braze.delivery import progress
 from airflow_provider_braze.delivery.audience import ListAudience, as_audience
 from airflow_provider_braze.delivery.errors import BrazeAudienceError
 from airflow_provider_braze.delivery.plan import Plan
@@ -272,8 +276,32 @@ def test_an_empty_audience_is_refused_unless_allowed(entries):
 
 
 def test_an_audience_of_invalid_rows_only_is_told_from_an_empty_one():
-    with pytest.raises(BrazeAudienceError, match="None of the 2"):
-        plan([None, None], max_invalid=2)
+    with pytest.raises(BrazeAudienceError, match="None of the 2") as refused:
+        plan([{"email": "secret"}, {"name": "zebra"}], max_invalid=2)
+    words = ["Why:\n  - 1 x ", "The first ones:\n  - row 1 (recipient", "\n  - row 2 (", "allow_empty"]
+    assert [word for word in words if word not in str(refused.value)] == []
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_how_far_the_reading_of_an_audience_is_stands_in_the_log(whole, monkeypatch, caplog):
+    monkeypatch.setattr(progress, "PROGRESS_SECONDS", 0.0)
+
+    def slow():
+        assert "Reading the audience." in caplog.text
+        yield from range(1234)
+        assert whole, "the source is gone"
+
+    with caplog.at_level("INFO"), contextlib.suppress(AssertionError):
+        plan(slow()).close()
+    assert [line for line in caplog.messages if "read until now" in line][-1] == (
+        f"{1234 if whole else 1200:,} recipients read until now."
+    )
+
+
+def test_a_short_audience_is_one_line(caplog):
+    with caplog.at_level("INFO"), plan(range(1234)):
+        assert caplog.messages == ["Reading the audience."]
 
 
 @pytest.mark.parametrize(
@@ -360,6 +388,8 @@ def test_no_file_is_left_where_planning_fails():
     [
         (["a", 7, {"email": "x"}], ["a", 7, {"email": "x"}]),
         (("a", "b"), ["a", "b"]),
+        ({"b", 7, "a", 10}, [10, 7, "a", "b"]),
+        (frozenset("cab"), ["a", "b", "c"]),
         ('["a", {"external_user_id": 7}]', ["a", {"external_user_id": 7}]),
         ([], []),
         (ListAudience(["a"]), ["a"]),
@@ -367,6 +397,24 @@ def test_no_file_is_left_where_planning_fails():
 )
 def test_an_audience_is_made_of_what_a_task_returns(value, entries):
     assert list(as_audience(value).recipients()) == entries
+
+
+def test_a_set_has_the_same_requests_in_every_process():
+    """A retry is another process, which must find the same people at the same place."""
+    code = (
+        "from airflow_provider_braze.delivery.audience import ListAudience, as_audience\n"
+        "from airflow_provider_braze.delivery.plan import Plan\n"
+        "people = {f'u-{number}' for number in range(200)}\n"
+        f"plans = [Plan({SEND!r}, {PAYLOAD!r}, one) for one in (as_audience(people), ListAudience(people))]\n"
+        "print([plan.digest(place) for plan in plans for place in range(4)])"
+    )
+    runs = {
+        subprocess.run(
+            [sys.executable, "-c", code], env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(runs) == 1
 
 
 @pytest.mark.parametrize(
