@@ -412,7 +412,7 @@ def test_a_file_that_is_not_there(refused, tmp_path):
     refused(tmp_path / "nowhere.csv", None, "nowhere.csv", "does not exist")
     refused(f"file://{tmp_path}/nowhere.parquet", None, "nowhere.parquet", "does not exist")
     (tmp_path / "folder.csv").mkdir()
-    refused(tmp_path / "folder.csv", None, "is a folder")
+    refused(tmp_path / "folder.csv", None, "is a folder", "part files")
     refused("nostorage://bucket/people.csv", None, "nostorage://bucket/people.csv", "provider")
 
 
@@ -550,6 +550,15 @@ def test_the_path_is_a_template(file, tmp_path):
         )
     operator.render_template_fields({"ds": "2026-11-22"})
     assert list(operator.recipients.recipients()) == [{"external_user_id": "a"}]
+
+
+def test_the_connection_is_a_template():
+    from airflow_provider_braze.operators.send import BrazeSendCampaignOperator
+
+    audience = FileAudience("s3://bucket/people.csv", conn_id="lake_{{ params.region }}")
+    operator = BrazeSendCampaignOperator(task_id="t", campaign_id="c", recipients=audience)
+    operator.render_template_fields({"params": {"region": "north"}})
+    assert "conn_id='lake_north'" in repr(operator.recipients)
 
 
 def test_a_file_that_is_divided_otherwise_says_so(refused):

@@ -123,6 +123,38 @@ def test_a_connection_to_no_database_is_refused(kind, monkeypatch, braze_emulato
         ask("SELECT 1", "other")
 
 
+@pytest.mark.parametrize("dialect", [True, False], ids=["SQLAlchemy", "plain driver"])
+def test_a_database_that_is_down_is_named(dialect, monkeypatch, free_port):
+    pytest.importorskip("airflow.providers.postgres")
+    if not dialect:
+        monkeypatch.setattr("airflow.providers.postgres.hooks.postgres.PostgresHook.get_sqlalchemy_engine", _no_dialect)
+    fields = {"conn_type": "postgres", "host": "127.0.0.1", "port": free_port, "login": "u", "password": "secret1"}
+    monkeypatch.setenv("AIRFLOW_CONN_CRM", json.dumps(fields | {"schema": "x"}))
+    with pytest.raises(
+        BrazeAudienceError, match=r"connection 'crm' cannot be reached \(OperationalError: .*nothing was"
+    ):
+        ask("SELECT 1 AS external_user_id")
+
+
+def test_a_password_that_a_driver_quotes_is_masked(crm, monkeypatch):
+    def refuse(*_, **__):
+        raise RuntimeError("u:secret1@host: no")
+
+    monkeypatch.setenv("AIRFLOW_CONN_CRM", json.dumps({"conn_type": "sqlite", "host": str(crm), "password": "secret1"}))
+    monkeypatch.setattr("airflow.providers.sqlite.hooks.sqlite.SqliteHook.get_sqlalchemy_engine", _no_dialect)
+    monkeypatch.setattr("airflow.providers.sqlite.hooks.sqlite.SqliteHook.get_conn", refuse)
+    with pytest.raises(BrazeAudienceError, match=r"'crm' cannot be reached") as caught:
+        ask("SELECT 1 AS external_user_id")
+    assert "secret1" not in f"{caught.value} {caught.value.__cause__} {caught.value!r}"
+
+
+@pytest.mark.parametrize("kind", ["snowflake", "no_such_kind"])
+def test_a_provider_that_is_missing_is_named(kind, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_OTHER", json.dumps({"conn_type": kind, "host": "127.0.0.1"}))
+    with pytest.raises(BrazeAudienceError, match=f"'other' is of type '{kind}', .*nothing was sent. Is the provider"):
+        ask("SELECT 1", "other")
+
+
 @pytest.mark.usefixtures("crm")
 def test_rows_are_fetched_as_they_are_asked_for():
     bad = COUNT.format(10_000) + ", CASE WHEN i > 5000 THEN json('{bad') END AS x FROM n"
