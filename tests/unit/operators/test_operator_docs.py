@@ -43,6 +43,7 @@ def parameters(operator):
     return {
         name
         for kind in own_parents(operator)
+        if "__init__" in vars(kind)
         for name, one in inspect.signature(kind.__init__).parameters.items()
         if name != "self" and one.kind is not one.VAR_KEYWORD
     }
