@@ -11,7 +11,6 @@ from pydantic import TypeAdapter, ValidationError
 from airflow_provider_braze.api.models.common import problems_of
 from airflow_provider_braze.api.models.recipients import IDENTIFIERS, RecipientFields, identity_of
 from airflow_provider_braze.delivery.audience import Audience
-from airflow_provider_braze.delivery.errors import BrazeAudienceError
 
 
 def people_of_audience(audience: Audience, sample: int | None, most: int) -> list[dict[str, Any]]:
@@ -20,7 +19,8 @@ def people_of_audience(audience: Audience, sample: int | None, most: int) -> lis
     :param audience: it is read whole.
     :param sample: only so many of them: those with the smallest hashes, so the same ones each time.
     :param most: how many there may be without a sample.
-    :raises BrazeAudienceError: there is nobody, or too many, or one of them has no usable identifier.
+    :raises BrazeAudienceError: it cannot be read.
+    :raises ValueError: there is nobody, or too many, or one of them has no usable identifier.
     """
     read = TypeAdapter(RecipientFields).validator.validate_python
     known: dict[int, dict[str, Any]] = {}
@@ -37,7 +37,7 @@ def people_of_audience(audience: Audience, sample: int | None, most: int) -> lis
         if len(known) < limit:
             heappush(largest, -hashed)
         elif sample is None:
-            raise BrazeAudienceError(
+            raise ValueError(
                 f"The audience has more than {most:,} recipients, of whom Braze cannot be asked one by one: give a "
                 f"sample of up to {most:,}."
             )
@@ -47,7 +47,7 @@ def people_of_audience(audience: Audience, sample: int | None, most: int) -> lis
             continue
         known[hashed] = person
     if not known:
-        raise BrazeAudienceError("The audience is empty: there is nobody who could have received anything.")
+        raise ValueError("The audience is empty: there is nobody who could have received anything.")
     return list(known.values())
 
 
@@ -57,10 +57,10 @@ def _person(read: Any, entry: Any, number: int) -> dict[str, Any]:
     try:
         fields = read(entry)
     except ValidationError as error:
-        raise BrazeAudienceError(f"Recipient {number:,} cannot be asked for: {'; '.join(problems_of(error))}") from None
+        raise ValueError(f"Recipient {number:,} cannot be asked for: {'; '.join(problems_of(error))}") from None
     given = [name for name in IDENTIFIERS if fields.get(name) is not None]
     if len(given) != 1:
-        raise BrazeAudienceError(
+        raise ValueError(
             f"Recipient {number:,} has {' and '.join(given) or 'no identifier'}: give exactly one of "
             f"{', '.join(IDENTIFIERS)}."
         )

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_braze import guards
+from airflow_provider_braze.given import GivenFields
 from airflow_provider_braze.hooks.braze import BrazeHook
 
 if TYPE_CHECKING:
@@ -17,13 +18,11 @@ if TYPE_CHECKING:
 
     from airflow_provider_braze.delivery.ledger import Past
 
-# What a field holds whose template or upstream task gave nothing; most templates give texts.
-_NOTHING = ("", "None", "null")
 # Beside the templated part of the payload: without these others would be messaged, at another time, or once more.
 _LIMITS = ("schedule", "workspace", "delivery_key", "recipient_subscription_state")
 
 
-class BrazeBaseOperator(BaseOperator):
+class BrazeBaseOperator(GivenFields, BaseOperator):
     """Calls one endpoint of Braze.
 
     Children name the endpoint and the parameters that make up its payload, under Braze's own field names.
@@ -36,16 +35,6 @@ class BrazeBaseOperator(BaseOperator):
     template_fields: Sequence[str] = ("braze_conn_id",)
     template_ext: Sequence[str] = (".sql",)
     ui_color = "#f3e8ff"
-    _missing: frozenset[str] = frozenset()
-
-    def __new__(cls, *_: Any, **kwargs: Any) -> Self:
-        """Of a mapped task, note what its mapping gave as None, which is not what was never given."""
-        made = super().__new__(cls)
-        if kwargs.get("_airflow_from_mapped"):
-            missing = {name for name, value in kwargs.items() if value is None}
-            # Airflow's own way to set an attribute needs what __init__ makes.
-            object.__setattr__(made, "_missing", frozenset(missing.intersection(cls._meant_fields())))
-        return made
 
     def __init__(self, *, braze_conn_id: str = BrazeHook.default_conn_name, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -61,13 +50,6 @@ class BrazeBaseOperator(BaseOperator):
         """Name the fields that, once given, must hold something when the task runs."""
         return {*cls.payload_fields}.intersection(cls.template_fields).union(_LIMITS)
 
-    def _do_render_template_fields(self, parent: Any, *args: Any, **kwargs: Any) -> None:
-        """Render, and note which fields were given and turn out to hold nothing."""
-        given = {name for name in self._meant_fields() if getattr(self, name, None) is not None}
-        super()._do_render_template_fields(parent, *args, **kwargs)
-        if parent is self:
-            self._missing |= {name for name in given if _is_nothing(getattr(self, name))}
-
     @property
     def payload(self) -> dict[str, Any]:
         """The fields that were given.
@@ -82,17 +64,9 @@ class BrazeBaseOperator(BaseOperator):
         from airflow_provider_braze.api.errors import BrazeValidationError
         from airflow_provider_braze.hooks.errors import airflow_errors
 
-        problem = (
-            "was given, and holds nothing when the task runs: its template or upstream task gave none. Without it "
-            "others might be messaged, or something else: leave the parameter out if that is meant"
-        )
         with airflow_errors():
-            if self._missing:
-                raise BrazeValidationError(self.endpoint, [f"{name}: {problem}" for name in sorted(self._missing)])
-
-
-def _is_nothing(value: Any) -> bool:
-    return value is None or (isinstance(value, str) and value.strip() in _NOTHING)
+            if problems := self.given_in_vain("others might be messaged, or something else"):
+                raise BrazeValidationError(self.endpoint, problems)
 
 
 class BrazeCallOperator(BrazeBaseOperator):

@@ -23,6 +23,7 @@ from airflow_provider_braze.conditions.errors import (
     BrazeWaitRefusedError,
     error_from_dict,
 )
+from airflow_provider_braze.given import GivenFields
 from airflow_provider_braze.hooks.braze import BrazeHook
 from airflow_provider_braze.links import BrazeDashboardLink
 
@@ -41,7 +42,7 @@ class _FinalRefusalError(BrazeWaitRefusedError, AirflowFailException):
     """A refusal that Airflow's own loop does not take for "later"."""
 
 
-class BrazeSensor(BaseSensorOperator):
+class BrazeSensor(GivenFields, BaseSensorOperator):
     """Waits until a condition holds, and returns the figures as a plain dict.
 
     A wait that cannot end well is refused at once; 429s, server errors and lost connections mean later. In a triggerer,
@@ -194,6 +195,8 @@ class BrazeSensor(BaseSensorOperator):
         from airflow_provider_braze.api.client import run_blocking
 
         if self._condition is None:
+            if problems := self.given_in_vain("the wait would be for something else"):
+                raise BrazeWaitRefusedError("\n".join(problems))
             try:
                 self._condition = self.condition(context)
             except ValueError as error:

@@ -6,7 +6,8 @@ What an author wrote is looked at when the DAG is parsed; templates and outputs 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import reprlib
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -42,7 +43,7 @@ def number(name: str, given: Any, *, above: float = -math.inf, least: float = -m
     except (TypeError, ValueError):
         found = math.nan
     if isinstance(given, bool) or not math.isfinite(found):
-        raise ValueError(f"{name} is {given!r}, which is no number.")
+        raise ValueError(f"{name} is {reprlib.repr(given)}, which is no number.")
     if not found > above:
         raise ValueError(f"{name} is {given!r}: give a number above {above:g}.")
     if found < least:
@@ -85,31 +86,50 @@ def moment(name: str, given: Any) -> datetime:
         ) from None
 
 
-def accepted_of(given: Any) -> int:
-    """Read the count of accepted recipients off a number or a report.
+def reports_of(accepted: Any) -> list[Any]:
+    """Give what each task that sent told, a number or a report: mapped tasks give one each.
 
-    :raises ValueError: there is none.
+    :raises ValueError: none told anything.
     """
+    if not isinstance(accepted, Sequence) or isinstance(accepted, str | bytes):
+        return [accepted]
+    # An upstream task's outputs are fetched one by one, each time that they are gone through.
+    reports = list(accepted)
+    if not reports:
+        raise ValueError("accepted is an empty list: none of the tasks that send left a report.")
+    return reports
+
+
+def accepted_of(reports: Sequence[Any]) -> int:
+    """Add up the accepted recipients of numbers and reports.
+
+    :raises ValueError: one of them does not tell.
+    """
+    places = ["accepted"] if len(reports) == 1 else [f"accepted[{place}]" for place in range(len(reports))]
+    return sum(map(_accepted_by, places, reports))
+
+
+def _accepted_by(name: str, given: Any) -> int:
     if isinstance(given, Mapping):
         given = given.get("accepted")
-    found = number("accepted", given, least=0)
+    found = number(name, given, least=0)
     if found != int(found):
-        raise ValueError(f"accepted is {given!r}: give a whole number, or the report of the task that sent.")
+        raise ValueError(f"{name} is {given!r}: give a whole number, or the report of the task that sent.")
     return int(found)
 
 
-def report_of(accepted: Any) -> Mapping[str, Any]:
-    """Give the report of the task that sent, where ``accepted`` is one; an older version's tells less."""
-    return accepted if isinstance(accepted, Mapping) else {}
+def told(reports: Sequence[Any], name: str) -> list[Any]:
+    """Give a field of all reports that tell it; numbers and an older version's reports tell less."""
+    values = [report.get(name) for report in reports if isinstance(report, Mapping)]
+    return [value for value in values if value is not None]
 
 
-def began_of(accepted: Any) -> datetime | None:
-    """Read when a delivery began off its report; None where it does not tell.
+def began_of(reports: Sequence[Any]) -> datetime | None:
+    """Read off reports when a delivery began, its first task; None where they do not tell.
 
-    :raises ValueError: it tells something that is no time.
+    :raises ValueError: one tells something that is no time.
     """
-    began = report_of(accepted).get("began")
-    return None if began is None else moment("accepted['began']", began)
+    return min((moment("accepted['began']", began) for began in told(reports, "began")), default=None)
 
 
 def names_of(name: str, given: Any) -> Mapping[str, Any]:

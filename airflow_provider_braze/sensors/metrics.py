@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_braze.conditions.base import moment_of
@@ -18,8 +19,9 @@ from airflow_provider_braze.sensors.checks import (
     moment,
     names_of,
     number,
-    report_of,
+    reports_of,
     share,
+    told,
 )
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ class MetricSensor(BrazeSensor):
     :param at_least: the number that it is to reach. (templated)
     :param at_least_share: instead of a number, a share of ``accepted``, above 0 and up to 1.
     :param accepted: how many recipients Braze accepted: a number, or the report of the task that sent,
-        ``send.output``. (templated)
+        ``send.output``. Of a mapped task these are its reports, which are added up. (templated)
     :param at_most: other figures and what they may reach, such as ``{"bounces": 20}``; beyond it the task fails early.
         (templated)
     :param at_most_share: the same as shares of ``accepted``, such as ``{"bounces": 0.02}``.
@@ -59,7 +61,7 @@ class MetricSensor(BrazeSensor):
         metric: str = "sent",
         at_least: float | str | None = None,
         at_least_share: float | None = None,
-        accepted: int | str | Mapping[str, Any] | None = None,
+        accepted: int | str | Mapping[str, Any] | Sequence[Any] | None = None,
         at_most: Mapping[str, float | str] | None = None,
         at_most_share: Mapping[str, float] | None = None,
         channel: str | None = None,
@@ -87,7 +89,7 @@ class MetricSensor(BrazeSensor):
         if is_plain(self.at_least):
             number("at_least", self.at_least, above=0)
         if is_plain(self.accepted):
-            accepted_of(self.accepted)
+            accepted_of(reports_of(self.accepted))
         if isinstance(self.at_most, Mapping) or is_plain(self.at_most):
             most = self._bounds().get(str(self.metric), math.inf)
             if self.at_most_share is None and is_plain(self.at_least) and number("at_least", self.at_least) > most:
@@ -112,6 +114,14 @@ class MetricSensor(BrazeSensor):
             bounds[name] = min(bounds.get(name, math.inf), most * (accepted or 0))
         return bounds
 
+    @cached_property
+    def reports(self) -> list[Any]:
+        """What each task that sent told, once it is known.
+
+        :raises ValueError: none told anything.
+        """
+        return reports_of(self.accepted)
+
     def figures(self, **more: Any) -> Figures:
         """Make the condition, with more of its fields.
 
@@ -120,7 +130,7 @@ class MetricSensor(BrazeSensor):
         from airflow_provider_braze.conditions.figures import Figures
 
         self._check_names()
-        accepted = None if self.accepted is None else accepted_of(self.accepted)
+        accepted = None if self.accepted is None else accepted_of(self.reports)
         if self.at_least_share is not None:
             needed: float = math.ceil(round(self.at_least_share * (accepted or 0), 6))
         else:
@@ -179,7 +189,7 @@ class SinceMetricSensor(MetricSensor):
             raise ValueError(
                 f"baseline must be the output of a task that took one of a {self.of}; it has other fields."
             ) from None
-        began, taken = began_of(self.accepted), moment_of(given["taken_at"])
+        began, taken = began_of(self.reports), moment_of(given["taken_at"])
         if began and taken > began:
             raise ValueError(
                 f"The baseline was taken at {taken:%Y-%m-%d %H:%M:%S} UTC, after the delivery began at "
@@ -266,13 +276,12 @@ class BrazeSendMetricSensor(MetricSensor):
             raise ValueError(f"send_id is {self.send_id!r}: give a text.")
         if len(send_id) > SEND_ID_CHARACTERS:
             raise ValueError(f"send_id has {len(send_id)} characters, Braze takes {SEND_ID_CHARACTERS}.")
-        used = report_of(self.accepted).get("send_id")
-        if used is not None and used != send_id:
+        if others := [used for used in told(self.reports, "send_id") if used != send_id]:
             raise ValueError(
-                f"send_id is {send_id!r}, but what was accepted went out with {used!r}, as when a task that makes ids "
-                "was cleared: none of it counts for this one."
+                f"send_id is {send_id!r}, but what was accepted went out with {others[0]!r}, as when a task that makes "
+                "ids was cleared: none of it counts for this one."
             )
-        sent_at = began_of(self.accepted) if self.sent_at is None else moment("sent_at", self.sent_at)
+        sent_at = began_of(self.reports) if self.sent_at is None else moment("sent_at", self.sent_at)
         return self.figures(
             of=self.of, program_id=campaign_id, send_id=send_id, sent_at=sent_at and sent_at.isoformat()
         )

@@ -11,7 +11,7 @@ from airflow_provider_braze.delivery.errors import BrazeAudienceError
 from airflow_provider_braze.delivery.policy import SETTLING_TIME
 from airflow_provider_braze.outputs import AudienceOutputs
 from airflow_provider_braze.sensors.base import BrazeSensor
-from airflow_provider_braze.sensors.checks import identifier, is_plain, moment, share, whole
+from airflow_provider_braze.sensors.checks import began_of, identifier, is_plain, moment, reports_of, share, whole
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -38,8 +38,10 @@ class BrazeRecipientsReceivedSensor(AudienceOutputs, BrazeSensor):
         identifiers count. (templated)
     :param campaign_id: API identifier of the campaign. (templated)
     :param canvas_id: API identifier of the Canvas, instead. (templated)
-    :param since: receipts from then on count, a minute less since clocks differ; by default from when the run was due.
-        (templated)
+    :param since: receipts from then on count, a minute less since clocks differ; by default from when the delivery
+        began, as ``accepted`` tells, else from when the run was due. (templated)
+    :param accepted: the report of the task that sent, ``send.output``, or of a mapped one its reports: receipts and
+        ``max_unknown`` count from when it began, however long it was held back. (templated)
     :param sample: ask for so many of them only, the same ones each time; at most 1,000, and at most 100 of them with an
         e-mail address or a ``braze_id``, which takes a request each. Of a larger audience without a sample nobody is
         asked for.
@@ -50,8 +52,9 @@ class BrazeRecipientsReceivedSensor(AudienceOutputs, BrazeSensor):
 
     template_fields: Sequence[str] = (
         *BrazeSensor.template_fields,
-        *("recipients", "campaign_id", "canvas_id", "since"),
+        *("recipients", "campaign_id", "canvas_id", "since", "accepted"),
     )
+    template_ext: Sequence[str] = (".sql",)
 
     def __init__(
         self,
@@ -60,6 +63,7 @@ class BrazeRecipientsReceivedSensor(AudienceOutputs, BrazeSensor):
         campaign_id: str | None = None,
         canvas_id: str | None = None,
         since: datetime | str | None = None,
+        accepted: Mapping[str, Any] | Sequence[Any] | None = None,
         sample: int | None = None,
         at_least_share: float = 1.0,
         max_unknown: int = 0,
@@ -80,6 +84,7 @@ class BrazeRecipientsReceivedSensor(AudienceOutputs, BrazeSensor):
         self.campaign_id = campaign_id
         self.canvas_id = canvas_id
         self.since = since
+        self.accepted = accepted
         self.sample = sample
         self.at_least_share = at_least_share
         self.max_unknown = max_unknown
@@ -98,12 +103,9 @@ class BrazeRecipientsReceivedSensor(AudienceOutputs, BrazeSensor):
     def condition(self, context: Context) -> Received:
         """They have received it."""
         from airflow_provider_braze.conditions.received import Received
-        from airflow_provider_braze.delivery.sample import people_of_audience
 
-        run: Any = context.get("dag_run")
-        since = self.since if self.since is not None else getattr(run, "run_after", None) or datetime.now(UTC)
-        began = moment("since", since)
-        people = people_of_audience(as_audience(self.recipients), self.sample, MOST_PEOPLE)
+        began = self._began(context)
+        people = self._people()
         _check_alone(sum(map(_is_alone, people)))
         return Received(
             of=self._of,
@@ -114,6 +116,31 @@ class BrazeRecipientsReceivedSensor(AudienceOutputs, BrazeSensor):
             max_unknown=self.max_unknown,
             settled_at=(began + SETTLING_TIME).timestamp(),
         )
+
+    def _began(self, context: Context) -> datetime:
+        """Say from when on receipts count."""
+        if self.since is not None:
+            return moment("since", self.since)
+        reports = [] if self.accepted is None else reports_of(self.accepted)
+        if not all(isinstance(report, Mapping) for report in reports):
+            raise ValueError("accepted is no report: give that of the task that sent, such as send.output.")
+        run: Any = context.get("dag_run")
+        return began_of(reports) or moment("since", getattr(run, "run_after", None) or datetime.now(UTC))
+
+    def _people(self) -> list[dict[str, Any]]:
+        """Read who is asked for."""
+        from airflow_provider_braze.delivery.sample import people_of_audience
+
+        try:
+            return people_of_audience(as_audience(self.recipients), self.sample, MOST_PEOPLE)
+        except BrazeAudienceError as error:
+            raise _about_a_wait(error) from None
+
+
+def _about_a_wait(error: BrazeAudienceError) -> BrazeAudienceError:
+    """Whoever reads that nothing was sent may send again, and everybody was messaged."""
+    text = str(error).replace("nothing was sent", "nobody was asked for")
+    return BrazeAudienceError(text.replace("Nothing was sent", "Nobody was asked for"))
 
 
 def _is_alone(entry: Any) -> bool:

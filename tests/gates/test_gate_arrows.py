@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "delivery": {"api", "delivery"},
     "conditions": {"api", "delivery", "conditions"},
     "guards": {"api", "delivery"},
+    "given": set(),
     "outputs": {"delivery"},
     "stats": set(),
     "hooks": {"api", "delivery", "conditions", "hooks", "get_provider_info"},

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException
+from airflow.sdk import DAG, timezone
 
 from airflow_provider_braze.conditions.errors import BrazeWaitRefusedError
+from airflow_provider_braze.delivery.audience import ListAudience
 from airflow_provider_braze.operators.baseline import BrazeCampaignBaselineOperator, BrazeCanvasBaselineOperator
+from airflow_provider_braze.operators.send import BrazeCreateSendIdOperator, BrazeSendCampaignOperator
 from airflow_provider_braze.sensors.metrics import (
     BrazeCampaignMetricSensor,
     BrazeCanvasMetricSensor,
     BrazeSendMetricSensor,
 )
+from airflow_provider_braze.sensors.recipients import BrazeRecipientsReceivedSensor
 
 MODES = ["poke", "reschedule", "deferrable"]
 SERIES = "/sends/data_series"
@@ -104,6 +109,7 @@ def since_baseline(request, wait, send, campaign, braze_emulator):
         before = None if late else take.execute({})
         report = {key: value for key, value in send("a", "b", **own).items() if key != "began"}
         report |= {} if began is None else {"began": began}
+        report = [{**report, "accepted": 1, "began": one} for one in began] if isinstance(began, list) else report
         return wait(
             sensor, baseline=before or take.execute({}), accepted=report, at_least_share=1.0, **own, **parameters
         )
@@ -121,3 +127,97 @@ def test_a_baseline_that_was_taken_after_the_send_began(how, since_baseline):
 @pytest.mark.parametrize("began", [None, ago(hours=-10)], ids=["old", "later"])
 def test_a_baseline_that_was_taken_before_the_send_began(began, since_baseline):
     assert since_baseline(began=began)["value"] == 2
+
+
+# A mapped task gives a report for each of its parts
+
+
+class Lazily(Sequence):
+    """As Airflow gives the outputs of a mapped task: of a length that is not known, and fetched one by one."""
+
+    def __init__(self, *reports):
+        self._reports, self.fetched = reports, 0
+
+    def __len__(self):
+        return len(self._reports)
+
+    def __getitem__(self, place):
+        self.fetched += 1
+        return self._reports[place]
+
+    def __repr__(self):
+        return "Lazily(<unevaluated length>)"
+
+
+@pytest.mark.parametrize("how", MODES)
+@pytest.mark.parametrize("kind", [list, tuple, lambda reports: Lazily(*reports)], ids=["list", "tuple", "lazily"])
+def test_reports_of_mapped_tasks_add_up(how, kind, send_wait, of_a_month_ago):
+    """That it was sent a month ago, as Braze tells, the first of them knows better."""
+    began = [None, ago(seconds=5), ago(days=20), ago(seconds=9)]
+    reports = [{"accepted": 1, "began": one, "send_id": "mine"} for one in began]
+    with pytest.raises(BrazeWaitRefusedError, match="14 days"):
+        send_wait(how=how, accepted=kind(reports))
+    del reports[2]
+    with pytest.raises(BrazeWaitRefusedError, match=r"sent.*3"):
+        send_wait(how=how, accepted=kind(reports), at_least_share=None, at_least=4)
+    result = send_wait(how=how, accepted=kind(reports), at_least_share=0.5)
+    assert (result["needed"], result["accepted"]) == (2, 3)
+
+
+def test_each_report_is_fetched_once(send_wait, of_a_month_ago):
+    given = Lazily(*({"accepted": 1, "began": ago(seconds=5), "send_id": "mine"} for _ in range(2)))
+    assert send_wait(accepted=given)["value"] == 2
+    assert given.fetched <= len(given) + 1, "one more tells that there are no more"
+
+
+def test_numbers_of_mapped_tasks_add_up(send_wait, of_a_month_ago):
+    assert send_wait(accepted=[1, "1", 0], sent_at=ago(minutes=1))["accepted"] == 2
+
+
+def test_one_of_several_send_ids_was_made_anew(send_wait, braze_emulator):
+    reports = [{"accepted": 1, "send_id": used} for used in (None, "mine", "theirs")]
+    with pytest.raises(BrazeWaitRefusedError, match=r"mine.*theirs"):
+        send_wait(accepted=reports)
+    assert braze_emulator.summary()["requests"] == 0
+
+
+@pytest.mark.parametrize(
+    ("reports", "words"),
+    [
+        ([], "empty"),
+        ([{"accepted": 1}, None], r"accepted\[1\] is None"),
+        ([{"accepted": 1}, {"failed": 1}], r"accepted\[1\] is None"),
+        ([[{"accepted": 1, "notices": ["n" * 5000]}]] * 2, r"accepted\[0\]"),
+    ],
+    ids=["empty", "none", "other", "nested"],
+)
+def test_reports_that_do_not_tell(reports, words, send_wait, braze_emulator):
+    with pytest.raises(BrazeWaitRefusedError, match=words) as caught:
+        send_wait(accepted=reports)
+    assert len(str(caught.value)) < 300
+    assert braze_emulator.summary()["requests"] == 0
+
+
+def test_a_baseline_that_was_taken_after_the_first_part_began(since_baseline):
+    """Though the others began later."""
+    with pytest.raises(BrazeWaitRefusedError, match=r"baseline.*after the delivery began"):
+        since_baseline(late=True, began=[ago(hours=-1), ago(seconds=30)])
+
+
+@pytest.mark.parametrize("way", [{"mode": "poke"}, {"deferrable": True}], ids=["poke", "deferrable"])
+def test_a_wait_after_a_mapped_send(way, run_dag, braze_emulator, campaign):
+    """As the documentation scales out."""
+    start = timezone.datetime(2026, 1, 1)
+    with DAG(f"mapped_{'_'.join(way)}", schedule=None, start_date=start) as made:
+        send_id = BrazeCreateSendIdOperator(task_id="send_id", campaign_id=campaign).output["send_id"]
+        send = BrazeSendCampaignOperator.partial(task_id="send", campaign_id=campaign, send_id=send_id).expand(
+            recipients=ListAudience([f"p-{n}" for n in range(20)]).partitions(3)
+        )
+        what = {"campaign_id": campaign, "accepted": send.output, "poke_interval": 0.1, "timeout": 60, **way}
+        figures = BrazeSendMetricSensor(task_id="figures", send_id=send_id, at_least_share=1.0, **what)
+        people = BrazeRecipientsReceivedSensor(task_id="people", recipients=[f"p-{n}" for n in range(20)], **what)
+        send >> [figures, people]
+    run = run_dag(made)
+    assert str(run.state) == "success"
+    [wait] = [one for one in run.get_task_instances() if one.task_id == "figures"]
+    assert wait.xcom_pull(task_ids="figures")["accepted"] == 20
