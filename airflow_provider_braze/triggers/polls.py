@@ -13,7 +13,7 @@ import math
 import random
 import weakref
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from airflow_provider_braze.api.errors import (
     BrazeConfigurationError,
@@ -91,7 +91,7 @@ class Board:
     def __init__(self, conn_id: str) -> None:
         self._conn_id = conn_id
         self._polls: dict[Question, _Poll] = {}
-        self._asker: Asker | None = None
+        self._line: _Line | None = None
         self._opening = asyncio.Lock()
 
     @classmethod
@@ -115,30 +115,65 @@ class Board:
             await self._close()
 
     async def _close(self) -> None:
-        asker, self._asker = self._asker, None
-        if asker is not None:
-            await asker.client.aclose()
+        line, self._line = self._line, None
+        if line is not None:
+            await line.leave()
 
     async def _ask(self, question: Question, longest_wait: float) -> dict[str, Any]:
-        asker = await self._open()
+        line = await self._open()
         try:
-            return await asker.ask(question, longest_wait)
+            return await line.ask(question, longest_wait)
         except _NOT_ALLOWED:
-            # The key may have been changed since: the connection is read anew, once.
-            if asker is self._asker:
-                self._asker = None
-                await asker.client.aclose()
+            # The key may have been changed since.
+            if not await self._renew(line):
+                raise
         return await (await self._open()).ask(question, longest_wait)
 
-    async def _open(self) -> Asker:
+    async def _open(self) -> _Line:
+        async with self._opening:
+            if self._line is None:
+                self._line = await _Line.open(BrazeHook(self._conn_id))
+            return self._line
+
+    async def _renew(self, line: _Line) -> bool:
+        """Read the connection anew, unless somebody did; tell whether it leads elsewhere now, or with another key."""
+        async with self._opening:
+            if line is self._line:
+                new = await _Line.open(BrazeHook(self._conn_id))
+                if new.way == line.way:
+                    await new.leave()
+                    return False
+                self._line = new
+                await line.leave()
+            return True
+
+
+class _Line:
+    """A way to Braze that several ask over at a time; once it is left, the last of them closes it."""
+
+    def __init__(self, asker: Asker, way: tuple[str, str]) -> None:
+        self._asker, self.way = asker, way
+        self._users = 1  # The board.
+
+    @classmethod
+    async def open(cls, hook: BrazeHook) -> Self:
         from airflow_provider_braze.conditions.asking import Asker
 
-        async with self._opening:
-            if self._asker is None:
-                hook = BrazeHook(self._conn_id)
-                client = await hook.aget_async_conn()
-                self._asker = Asker(client, hook.settings.quota_reserve)
-            return self._asker
+        client = await hook.aget_async_conn()
+        known = hook.settings
+        return cls(Asker(client, known.quota_reserve), (known.host, known.key))
+
+    async def ask(self, question: Question, longest_wait: float) -> dict[str, Any]:
+        self._users += 1
+        try:
+            return await self._asker.ask(question, longest_wait)
+        finally:
+            await self.leave()
+
+    async def leave(self) -> None:
+        self._users -= 1
+        if not self._users:
+            await self._asker.client.aclose()
 
 
 class _Poll:
