@@ -45,6 +45,24 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, it is {value!r}.")
 
 
+def check_count(name: str, value: Any) -> None:
+    """Refuse what is no number of people.
+
+    :raises ValueError: it is none.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError(f"{name} must be a whole number from 0 on, it is {value!r}.")
+
+
+def check_span(name: str, value: Any) -> None:
+    """Refuse what is no time to wait.
+
+    :raises ValueError: it is none.
+    """
+    if not isinstance(value, timedelta) or value < timedelta():
+        raise ValueError(f"{name} must be a timedelta from 0 on, such as timedelta(hours=1), it is {value!r}.")
+
+
 def refuse_backfill(context: Context, on_backfill: OnBackfill) -> None:
     """Stop in a backfill, unless the author wrote that it may message people.
 
@@ -240,6 +258,19 @@ def look_back(context: Context, ledger: Ledger | None, delivery_key: str | None 
     past = remembering.look_back(task)
     # Its earlier tries may have had no key yet.
     return remembering.look_back(replace(task, delivery_key=None)) if past.is_empty and delivery_key else past
+
+
+def count_known(context: Context, ledger: Ledger | None, plan: Plan, **wishes: Any) -> int:
+    """Count a plan's recipients of whom the ledger knows; none where there is no ledger.
+
+    :param wishes: see :class:`~airflow_provider_braze.delivery.ledger.TaskTry`.
+    :raises BrazeLedgerError: it cannot be read.
+    """
+    from airflow_provider_braze.delivery.task_state import TaskStateLedger
+
+    if ledger is None and context.get("task_state_store") is None:
+        return 0
+    return (ledger or TaskStateLedger()).count_known(this_try(context, part_of=plan.part_of, **wishes), plan)
 
 
 def this_try(context: Context, delivery_key: str | None = None, **wishes: Any) -> TaskTry:

@@ -18,6 +18,7 @@ from airflow_provider_braze.api.errors import identity_hash
 from airflow_provider_braze.api.models.common import PROPERTIES_BYTES, check_numbers, problems_of
 from airflow_provider_braze.api.models.recipients import IDENTIFIERS, RecipientFields, identity_of
 from airflow_provider_braze.api.models.triggered import check_recipient_size
+from airflow_provider_braze.delivery.errors import BrazeAudienceError
 from airflow_provider_braze.delivery.report import Report
 from airflow_provider_braze.delivery.seen import Seen
 
@@ -50,6 +51,18 @@ class Batch(NamedTuple):
     def part(self, places: slice) -> Batch:
         """Give some of them."""
         return Batch(self.identities[places], self.texts[places])
+
+
+def refuse_too_many(count: int, most: int | None) -> None:
+    """Refuse more people than are allowed.
+
+    :raises BrazeAudienceError: they are more.
+    """
+    if most is not None and count > most:
+        raise BrazeAudienceError(
+            f"The audience has more than the {most:,} recipients that max_recipients allows: nothing was sent. If they "
+            "are all meant, raise it."
+        )
 
 
 def batches(entries: Iterable[Any], endpoint: Endpoint, report: Report) -> Iterator[Batch]:

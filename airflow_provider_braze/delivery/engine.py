@@ -288,7 +288,7 @@ class Delivery:
 
     async def _send_rest(self) -> None:
         """Go through those whom others held and those in doubt, until it is known what became of everybody."""
-        reconciler = Reconciler(self._client, self.plan, self.halt, self.policy.settling_time)
+        reconciler = Reconciler(self._client, self.plan, self.halt, self.policy.settling_time, self.pacer.rate)
         await self._send_held()
         for _ in range(MOST_ROUNDS):
             doubts, self._doubts = self._doubts, []

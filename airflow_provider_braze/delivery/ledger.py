@@ -256,6 +256,15 @@ class Ledger(ABC):
         """
 
     @abstractmethod
+    def count_known(self, task: TaskTry, plan: Plan) -> int:
+        """Count a plan's recipients of whom it knows, whatever it knows, and change nothing.
+
+        A single request without a list counts as one. Where a clear begins a new delivery nobody is known.
+
+        :raises BrazeLedgerError: it cannot be read.
+        """
+
+    @abstractmethod
     def open(self, task: TaskTry, plan: Plan) -> OpenLedger:
         """Look up what earlier tries did, and shut them out.
 

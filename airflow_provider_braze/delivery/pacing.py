@@ -101,6 +101,11 @@ class Pacer:
         """Seconds until there are more; None where not told."""
         return max(0.0, pool.reset - self._clock()) if (pool := self._strictest()) else None
 
+    @property
+    def rate(self) -> float | None:
+        """Most starts a second; None for any number."""
+        return None if self._rate == math.inf else self._rate
+
     def note(self, limit: RateLimit) -> None:
         """Take in an answer's quota, of a 429 too; an empty one where the answer was lost or said nothing."""
         self._under_way = max(0, self._under_way - 1)

@@ -21,7 +21,7 @@ from airflow_provider_braze.api.client import admit, check_body_size, encode, fi
 from airflow_provider_braze.api.errors import BrazeConfigurationError
 from airflow_provider_braze.api.models.common import BODY_BYTES
 from airflow_provider_braze.api.models.recipients import identity_of
-from airflow_provider_braze.delivery.batch import Batch, batches, name_of
+from airflow_provider_braze.delivery.batch import Batch, batches, name_of, refuse_too_many
 from airflow_provider_braze.delivery.bodies import body_writer
 from airflow_provider_braze.delivery.errors import BrazeAudienceError
 from airflow_provider_braze.delivery.progress import reading
@@ -86,7 +86,7 @@ class Plan:
                 if whom := _whom(self._append_single()):
                     self.target += f" to {sha256(whom.encode(errors='surrogatepass')).hexdigest()[:8]}"
             else:
-                self._read(stage(audience, staging, self.endpoint))
+                self._read(stage(audience, staging, self.endpoint, max_recipients))
                 # A part of an audience may be empty where the others are not.
                 self._judge(max_invalid, allow_empty or getattr(audience, "has_others", False))
         except BaseException:
@@ -144,22 +144,14 @@ class Plan:
         return body
 
     def _read(self, audience: Audience) -> None:
-        endpoint = self.endpoint
+        endpoint, report = self.endpoint, self.report
         if endpoint.batch_field is None:
             raise BrazeConfigurationError(f"{endpoint.name} takes no recipients.")
         write: Callable[[list[bytes]], bytes] | None = None
-        for batch in batches(reading(audience.recipients(endpoint.values_field)), endpoint, self.report):
+        for batch in batches(reading(audience.recipients(endpoint.values_field)), endpoint, report):
             write = write or body_writer(endpoint, self._payload, batch.texts[0])
             self._append_batch(write, batch)
-            self._refuse_too_many()
-
-    def _refuse_too_many(self) -> None:
-        report, most = self.report, self._max_recipients
-        if most is not None and report.recipients - report.duplicates - report.invalid > most:
-            raise BrazeAudienceError(
-                f"The audience has more than the {most:,} recipients that max_recipients allows: nothing was sent. If "
-                "they are all meant, raise it."
-            )
+            refuse_too_many(report.recipients - report.duplicates - report.invalid, self._max_recipients)
 
     def _append_batch(self, write: Callable[[list[bytes]], bytes], batch: Batch) -> None:
         """Append a request, or several where large attributes make one too large."""

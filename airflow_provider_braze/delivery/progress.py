@@ -12,6 +12,7 @@ from airflow_provider_braze.delivery.words import duration
 
 if TYPE_CHECKING:
     from airflow_provider_braze.delivery.engine import Delivery
+    from airflow_provider_braze.delivery.pacing import Pacer
 
 PROGRESS_SECONDS = 10.0
 SLOWEST_SECONDS = 60.0
@@ -66,7 +67,7 @@ class ProgressLog:
         people = report.recipients - report.duplicates - report.invalid
         done = report.accepted + report.failed + report.unknown
         rate = (done - report.accepted_before) / seconds
-        left = delivery.pacer.remaining
+        quota = _quota(delivery.pacer)
         self._log.info(
             "%s of %s recipients (%.0f%%), %s a second, %s to go%s.",
             f"{done:,}",
@@ -74,5 +75,16 @@ class ProgressLog:
             100 * done / people if people else 0,
             f"{rate:,.0f}",
             duration((people - done) / rate) if rate else "an unknown time",
-            "" if left is None else f"; {left:,} requests left in Braze's quota",
+            quota,
         )
+
+
+def _quota(pacer: Pacer) -> str:
+    left, reset = pacer.remaining, pacer.reset_after
+    if left is None:
+        return ""
+    text = f"; {left:,} requests left in Braze's quota"
+    # The time to go is by the pace until now, for which not enough is left.
+    return (
+        text if reset is None or (pacer.need or 0) <= left else f"{text}, too few until more come in {duration(reset)}"
+    )

@@ -31,13 +31,22 @@ class Reconciler:
 
     :param stop: ends the waiting.
     :param settling_time: seconds after a request left at the latest, before which Braze is not asked about it.
+    :param max_per_second: how many questions a second at most; None for any number.
     """
 
-    def __init__(self, client: AsyncBrazeClient, plan: Plan, stop: Stop, settling_time: float) -> None:
+    def __init__(
+        self,
+        client: AsyncBrazeClient,
+        plan: Plan,
+        stop: Stop,
+        settling_time: float,
+        max_per_second: float | None = None,
+    ) -> None:
         self._plan, self._stop, self._settling_time = plan, stop, settling_time
         # The export has a quota of its own, and asking twice harms nobody.
         export = find_endpoint("users_export_ids")
-        self._sender = Sender(client, export, Pacer(reserve=0.0), stop, repeat_unknown=True)
+        pacer = Pacer(reserve=0.0, max_per_second=max_per_second)
+        self._sender = Sender(client, export, pacer, stop, repeat_unknown=True)
 
     def wait(self, left_at: float) -> float:
         """Say how many seconds are left until Braze may be asked.

@@ -15,7 +15,9 @@ from airflow_provider_braze.api.errors import (
     BrazeForbiddenError,
     BrazeGuardError,
     BrazeRateLimitError,
+    BrazeServerError,
     BrazeUnauthorizedError,
+    BrazeUnknownOutcomeError,
 )
 from airflow_provider_braze.delivery.errors import BrazeNobodyMessagedError
 
@@ -25,6 +27,14 @@ if TYPE_CHECKING:
 _FLAG = TypeAdapter(bool).validate_python
 # Without any content, campaign or recipients there is nothing that Braze could send.
 _NOTHING = b"{}"
+# These say nothing of the real run, which asks something else, at another time.
+_NO_WORD = (
+    BrazeUnauthorizedError,
+    BrazeForbiddenError,
+    BrazeRateLimitError,
+    BrazeServerError,
+    BrazeUnknownOutcomeError,
+)
 Found = tuple[list[str], list[str]]
 log = logging.getLogger(__name__)
 
@@ -40,9 +50,10 @@ def is_true(value: bool | str) -> bool:
         raise BrazeConfigurationError(f"dry_run must be true or false, it is {value!r}: nothing was sent.") from None
 
 
-def rehearse(client: AsyncBrazeClient, plan: Plan, *, allow_paused: bool) -> dict[str, Any]:
+def rehearse(client: AsyncBrazeClient, plan: Plan, *, allow_paused: bool, known: int = 0) -> dict[str, Any]:
     """Check what Braze can be asked about without sending, and report what would be sent.
 
+    :param known: how many of the plan's recipients the ledger knows, one for a single request without a list.
     :raises BrazeNobodyMessagedError: the real run would fail.
     """
     report = plan.report
@@ -51,8 +62,7 @@ def rehearse(client: AsyncBrazeClient, plan: Plan, *, allow_paused: bool) -> dic
     for found_problems, found_notices in run_blocking(_look(client, plan, allow_paused)):
         problems += found_problems
         notices += found_notices
-    whom = f"{report.skipped:,} recipients" if report.recipients else "a target audience"
-    report.notices += [f"Dry run, nothing was sent: {len(plan):,} requests to {whom} would go out.", *notices]
+    report.notices += [f"Dry run, nothing was sent: {_wish(plan)} would go out{_but(plan, known)}.", *notices]
     for notice in report.notices:
         log.info(notice)
     if problems:
@@ -61,6 +71,24 @@ def rehearse(client: AsyncBrazeClient, plan: Plan, *, allow_paused: bool) -> dic
             "Dry run, nothing was sent. The real run would fail: " + " ".join(problems), report.as_dict()
         )
     return {**report.as_dict(), "dry_run": True}
+
+
+def _wish(plan: Plan) -> str:
+    if plan.payload.get("recipient"):
+        return "one request to one recipient"
+    # A broadcast is one request without recipients, an empty audience is none.
+    whom = "a target audience" if len(plan) and not plan.report.recipients else f"{plan.report.skipped:,} recipients"
+    return f"{len(plan):,} requests to {whom}"
+
+
+def _but(plan: Plan, known: int) -> str:
+    if not known:
+        return ""
+    whom = f"{known:,} recipients" if plan.report.recipients else "this"
+    return (
+        f", but the ledger knows {whom} from before: what Braze took on is not sent again, and for what is in doubt "
+        "on_unknown decides"
+    )
 
 
 async def _look(client: AsyncBrazeClient, plan: Plan, allow_paused: bool) -> list[Found]:
@@ -79,7 +107,7 @@ async def _program(client: AsyncBrazeClient, plan: Plan, allow_paused: bool) -> 
             continue
         try:
             details = await client.call(endpoint, {field: program})
-        except (BrazeUnauthorizedError, BrazeForbiddenError) as error:
+        except _NO_WORD as error:
             return [], [f"Whether the {noun} is active could not be checked: {error}"]
         except BrazeError as error:
             return [f"The {noun} {program} cannot be read: {error}"], []
@@ -101,7 +129,7 @@ async def _permission(client: AsyncBrazeClient, plan: Plan) -> Found:
         return [f"The key may not send (it needs the permission {permission}): {error}"], []
     except BrazeGuardError:
         return [], ["Whether the key may send is not asked over a connection with test_recipients."]
-    except (BrazeBadRequestError, BrazeRateLimitError):
+    except BrazeBadRequestError:
         return [], [f"The key has the permission {permission}."]
     except BrazeError as error:
         return [], [f"Whether the key has the permission {permission} could not be checked: {error}"]

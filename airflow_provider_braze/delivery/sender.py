@@ -24,6 +24,7 @@ LONGEST_BACKOFF = 30.0
 # Some 429s say nothing of when: waiting for ever for those would hide that something is wrong.
 LONGEST_QUOTA_WAIT = 3600.0
 WORTH_A_LINE = 5.0
+WAIT_LINES = 60.0
 # The page of the transactional endpoint promises this text for a repeat, but no status code.
 _ALREADY = re.compile(r"already.*queued|queued.*already", re.IGNORECASE | re.DOTALL).search
 log = logging.getLogger(__name__)
@@ -118,6 +119,7 @@ class Sender:
     repeat_unknown: bool = False
     trust_server_errors: bool = True
     repeat_is_refused: bool = False
+    _silent_until: float = field(default=-math.inf, init=False)
 
     async def send(
         self, content: bytes, *, until: float = math.inf, patience: Patience | None = None, may_be_there: bool = False
@@ -188,10 +190,16 @@ class Sender:
             if time.monotonic() + seconds > until:
                 await self.stop.sleep(until - time.monotonic())
                 break
-            if seconds > WORTH_A_LINE:
-                log.info("Waiting %.0f s for Braze's quota.", seconds)
+            self._tell_wait(seconds)
             await self.stop.sleep(seconds)
         return False
+
+    def _tell_wait(self, seconds: float) -> None:
+        """Say that the quota is waited for: once for all lanes, and once a minute where waits are short."""
+        now = time.monotonic()
+        if seconds > WORTH_A_LINE and now >= self._silent_until:
+            self._silent_until = now + max(seconds, WAIT_LINES)
+            log.info("Waiting %.0f s for Braze's quota.", seconds)
 
     async def _back_off(self, error: BrazeError, content: bytes, attempt: int, until: float) -> None:
         """Wait as long as Braze asks; a 429 holds all lanes back, since they draw on one quota."""

@@ -33,8 +33,6 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_braze.api.errors import BrazeConfigurationError
-from airflow_provider_braze.api.models.recipients import identity_of
-from airflow_provider_braze.delivery.bodies import people_of
 from airflow_provider_braze.delivery.errors import BrazeAudienceError, BrazeLedgerError
 from airflow_provider_braze.delivery.ledger import Claim, Counts, Intent, Ledger, OpenLedger, Past, Settlement, TaskTry
 from airflow_provider_braze.delivery.outcome import Outcome
@@ -43,7 +41,7 @@ from airflow_provider_braze.delivery.report import MOST_IDS
 from airflow_provider_braze.delivery.request import PlannedRequest
 from airflow_provider_braze.delivery.sql_checks import refuse_new_key, refuse_other_broadcast, refuse_other_list
 from airflow_provider_braze.delivery.sql_claims import Wish, answer, refuse_orphans
-from airflow_provider_braze.delivery.sql_names import delivery_name, hash_of, number_of
+from airflow_provider_braze.delivery.sql_names import EVERYBODY, delivery_name, hashes_of, number_of
 from airflow_provider_braze.delivery.sql_store import SqlStore
 
 if TYPE_CHECKING:
@@ -53,8 +51,6 @@ _KEPT = {Outcome.ACCEPTED: "accepted", Outcome.UNKNOWN: "unknown"}
 _PREFIX = re.compile(r"[a-z_][a-z0-9_]{0,39}", re.ASCII)
 _ROUNDS = 3
 _TAKEN_OVER = "Another try of this task has taken over, this worker sends nothing more."
-# No identity of a person begins with it.
-_EVERYBODY = hash_of("*")
 
 
 @dataclass
@@ -94,6 +90,11 @@ class SqlLedger(Ledger):
         """Look up what earlier tries left."""
         with closing(SqlStore(self.conn_id, self.table_prefix)) as store:
             return store.transact(partial(_find_past, store, task))
+
+    def count_known(self, task: TaskTry, plan: Plan) -> int:
+        """Look up those who belong to a request, of any task that shares the key."""
+        with closing(SqlStore(self.conn_id, self.table_prefix)) as store:
+            return store.transact(partial(_count_known, store, task, plan))
 
 
 class _OpenSqlLedger(OpenLedger):
@@ -204,7 +205,7 @@ class _OpenSqlLedger(OpenLedger):
             if not task.lasting:
                 raise self.stranger
             target = earlier.target
-        if self._first == [_EVERYBODY] and self.past.began and not task.lasting:
+        if self._first == [EVERYBODY] and self.past.began and not task.lasting:
             refuse_other_broadcast(target, earlier.target)
         refuse_other_list(run, task, self.past, self._first)
         self._run(connection, "take_over", **counts, run=task.run_id, generation=self.generation, target=target)
@@ -285,13 +286,13 @@ class _OpenSqlLedger(OpenLedger):
         for wish in wishes:
             owners = None if found is None else [found.get(next(numbers)) for _ in wish.people]
             claims.append(answer(wish, owners, self._met))
-            if wish.people == [_EVERYBODY] and not claims[-1].free:
+            if wish.people == [EVERYBODY] and not claims[-1].free:
                 self._check_broadcast(connection)
         self._intend(connection, wishes, claims)
         return claims
 
     def _check_broadcast(self, connection: Connection) -> None:
-        for earlier in self._run(connection, "broadcast", recipient=_EVERYBODY).scalars():
+        for earlier in self._run(connection, "broadcast", recipient=EVERYBODY).scalars():
             refuse_other_broadcast(self._target, earlier)
 
     def _look_up(self, connection: Connection, rows: list[dict[str, Any]]) -> dict[int, Row[Any]]:
@@ -339,11 +340,7 @@ class _OpenSqlLedger(OpenLedger):
         return self._store.run(connection, name, rows, **self._names, **parameters)
 
     def _hashes(self, request: PlannedRequest) -> list[str]:
-        if not request.recipients:
-            recipient = json.loads(request.body).get("recipient")
-            return [hash_of(identity_of(recipient)) if recipient else _EVERYBODY]
-        people: Any = people_of(self._endpoint, request.body)
-        return [hash_of(identity_of(person)) for person in people]
+        return hashes_of(self._endpoint, request)
 
 
 def _find_past(store: SqlStore, task: TaskTry, connection: Connection) -> Past:
@@ -358,6 +355,21 @@ def _find_past(store: SqlStore, task: TaskTry, connection: Connection) -> Past:
     before = Counts(earlier.max_tries, earlier.clear_number, earlier.run_began)
     past.cleared = not past.other_run and task.counts.tell_clear(before)
     return past
+
+
+def _count_known(store: SqlStore, task: TaskTry, plan: Plan, connection: Connection) -> int:
+    if not store.has_tables(connection):
+        return 0
+    names: dict[str, Any] = {"base": number_of(delivery_name(task)), "task": task.name}
+    earlier = store.run(connection, "find_try", **names).first()
+    if earlier and task.forget_on_clear and _find_past(store, task, connection).cleared:
+        return 0
+    delivery, count = number_of(delivery_name(task, earlier.generation if earlier else 0)), 0
+    every = iter(plan)
+    while requests := list(islice(every, 20)):
+        rows = [{"recipient": person} for request in requests for person in hashes_of(plan.endpoint, request)]
+        count += store.run(connection, "count_known", rows, delivery=delivery).scalar_one()
+    return count
 
 
 def _read_past(run: Callable[..., CursorResult[Any]]) -> Past:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_braze.api.models.recipients import identity_of
+from airflow_provider_braze.delivery.bodies import people_of
 
 if TYPE_CHECKING:
+    from airflow_provider_braze.api.endpoints import Endpoint
     from airflow_provider_braze.delivery.ledger import TaskTry
+    from airflow_provider_braze.delivery.request import PlannedRequest
 
 
 def delivery_name(task: TaskTry, generation: int = 0) -> str:
@@ -23,6 +29,15 @@ def delivery_name(task: TaskTry, generation: int = 0) -> str:
     return f"{name} cleared:{whose}/{generation}" if generation else name
 
 
+def hashes_of(endpoint: Endpoint, request: PlannedRequest) -> list[str]:
+    """Hash to whom a request goes; one without people counts as one to everybody, or to the person that it names."""
+    if not request.recipients:
+        recipient = json.loads(request.body).get("recipient")
+        return [hash_of(identity_of(recipient)) if recipient else EVERYBODY]
+    people: Any = people_of(endpoint, request.body)
+    return [hash_of(identity_of(person)) for person in people]
+
+
 def hash_of(identity: str) -> str:
     """Hash who somebody is."""
     return blake2b(identity.encode(errors="surrogatepass"), digest_size=16).hexdigest()
@@ -31,3 +46,7 @@ def hash_of(identity: str) -> str:
 def number_of(text: str) -> int:
     """Hash a text to 63 bits, which fit a BIGINT."""
     return int.from_bytes(blake2b(text.encode(errors="surrogatepass"), digest_size=8).digest(), "big") >> 1
+
+
+# No identity of a person begins with it.
+EVERYBODY = hash_of("*")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_braze.api.models.recipients import identity_of
 from airflow_provider_braze.api.staging import (
     MOST_NAMES,
     NO_ATTRIBUTES,
@@ -15,8 +17,9 @@ from airflow_provider_braze.api.staging import (
     without_attributes,
 )
 from airflow_provider_braze.delivery.audience import Audience
-from airflow_provider_braze.delivery.batch import Judge, name_of
+from airflow_provider_braze.delivery.batch import Judge, name_of, refuse_too_many
 from airflow_provider_braze.delivery.errors import BrazeAudienceError
+from airflow_provider_braze.delivery.seen import Seen
 
 if TYPE_CHECKING:
     from airflow_provider_braze.api.endpoints import Endpoint
@@ -24,14 +27,17 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def stage(audience: Audience, staging: StagingList | None, endpoint: Endpoint) -> Audience:
+def stage(
+    audience: Audience, staging: StagingList | None, endpoint: Endpoint, max_recipients: int | None = None
+) -> Audience:
     """Give the audience as a connection may send to it.
 
     :param audience: the audience as the task means it.
     :param staging: the connection's test recipients; None where it may message everybody.
     :param endpoint: the call.
+    :param max_recipients: how many may be meant at most.
     """
-    return audience if staging is None else StagedAudience(audience, staging, endpoint)
+    return audience if staging is None else StagedAudience(audience, staging, endpoint, max_recipients)
 
 
 class StagedAudience(Audience):
@@ -46,12 +52,16 @@ class StagedAudience(Audience):
     :param audience: the audience as the task means it.
     :param staging: whom the connection may message.
     :param endpoint: the call.
+    :param max_recipients: how many may be meant at most, however few stand in for them.
     """
 
-    def __init__(self, audience: Audience, staging: StagingList, endpoint: Endpoint) -> None:
+    def __init__(
+        self, audience: Audience, staging: StagingList, endpoint: Endpoint, max_recipients: int | None = None
+    ) -> None:
         self._audience = audience
         self._staging = staging
         self._endpoint = endpoint
+        self._max_recipients = max_recipients
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._audience}>"
@@ -59,14 +69,13 @@ class StagedAudience(Audience):
     def recipients(self, values_field: str | None = None) -> Iterator[Any]:
         """Yield test recipients, and entries that name nobody.
 
-        :raises BrazeAudienceError: others are in the audience; raised at its end, with how many.
+        :raises BrazeAudienceError: others are in the audience; raised at its end, with how many. Or too many are.
         :raises BrazeGuardError: the list has nobody whom the endpoint takes.
         """
-        judge, turn = Judge(self._endpoint.recipient), None
+        turn = None
         strangers, row, stripped = 0, 0, 0
         samples: list[str] = []
-        for row, entry in enumerate(self._audience.recipients(values_field), start=1):
-            recipient = _valid(entry, judge)
+        for row, (entry, recipient) in enumerate(self._judged(values_field), start=1):
             if recipient is None or self._staging.knows(recipient):
                 bare = entry if recipient is None else without_attributes(entry)
                 stripped += bare is not entry
@@ -89,6 +98,17 @@ class StagedAudience(Audience):
                 "Send to test recipients, set the connection's extra test_recipients_others to 'rewrite' so that they "
                 "get it instead of the others, or use another connection."
             )
+
+    def _judged(self, values_field: str | None) -> Iterator[tuple[Any, Any]]:
+        """Give each entry with the recipient in it, None where there is none, and count those who are meant."""
+        judge, count = Judge(self._endpoint.recipient), 0
+        with closing(Seen()) as meant:
+            for entry in self._audience.recipients(values_field):
+                recipient = _valid(entry, judge)
+                if recipient is not None and self._staging.rewrite and self._max_recipients is not None:
+                    count += meant.add_all([identity_of(recipient)])[0]
+                    refuse_too_many(count, self._max_recipients)
+                yield entry, recipient
 
 
 def _valid(entry: Any, judge: Judge) -> Any:

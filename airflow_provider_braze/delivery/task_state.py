@@ -16,7 +16,7 @@ it scheduled them; what comes after those may differ.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -59,11 +59,10 @@ class TaskStateLedger(Ledger):
         if not head:
             return Past()
         ids: dict[int, str] = {}
-        states, number = b"", 0
-        while (value := read(task.store, f"{HEAD}/{head['generation']}/{number}")) is not None:
+        states = b""
+        for value in _values(task.store, head):
             ids |= {int(place): known for place, known in value["i"].items()}
             states += value["s"].encode()
-            number += 1
         return Past(
             began=head["began"],
             cleared=task.counts.tell_clear(Counts(*head.get("counts", task.counts))),
@@ -72,6 +71,21 @@ class TaskStateLedger(Ledger):
             schedule_ids=[ids[place] for place in sorted(ids)] if task.lasting else [],
             note=read(task.store, _note_key(head["generation"])) if task.lasting else None,
         )
+
+    def count_known(self, task: TaskTry, plan: Plan) -> int:
+        """Count those of requests that were begun."""
+        head = read(task.store, HEAD) if task.store is not None else None
+        if not head or (task.forget_on_clear and task.counts.tell_clear(Counts(*head.get("counts", task.counts)))):
+            return 0
+        states = b"".join(value["s"].encode() for value in _values(task.store, head))[: len(plan)]
+        return sum(plan.recipients(place) or 1 for place, state in enumerate(states) if state != _FREE)
+
+
+def _values(store: Any, head: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    number = 0
+    while (value := read(store, f"{HEAD}/{head['generation']}/{number}")) is not None:
+        yield value
+        number += 1
 
 
 def _note_key(generation: int) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from airflow_provider_braze.delivery.ledger import Past
 
 # Beside the templated part of the payload: without these others would be messaged, at another time, or once more.
-_LIMITS = ("schedule", "workspace", "delivery_key", "recipient_subscription_state")
+_LIMITS = ("schedule", "workspace", "delivery_key", "recipient_subscription_state", "max_recipients")
 
 
 class BrazeBaseOperator(GivenFields, BaseOperator):
@@ -107,6 +107,8 @@ class GuardedOperator(BrazeBaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         guards.check_choice("on_backfill", on_backfill, guards.ON_BACKFILL)
+        if max_staleness is not None:
+            guards.check_span("max_staleness", max_staleness)
         self.on_backfill = on_backfill
         self.max_staleness = max_staleness
         self.workspace = workspace

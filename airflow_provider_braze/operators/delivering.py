@@ -72,6 +72,8 @@ class BrazeDeliveryOperator(GuardedOperator):
         super().__init__(**kwargs)
         guards.check_choice("on_unknown", on_unknown, ON_UNKNOWN)
         guards.check_choice("on_clear", on_clear, guards.ON_CLEAR)
+        guards.check_span("max_quota_wait", max_quota_wait)
+        guards.check_span("settling_time", settling_time)
         if delivery_key is not None and not getattr(ledger, "shared", False):
             raise ValueError("delivery_key needs a ledger that other runs see too: ledger=SqlLedger(conn_id).")
         if isinstance(delivery_key, str) and not delivery_key.strip():
@@ -161,10 +163,12 @@ class BrazeDeliveryOperator(GuardedOperator):
             except DeliveryPausedError as paused:
                 self._defer(paused, context)
 
-    def _rehearse(self, plan: Plan, context: Context) -> dict[str, Any]:  # noqa: ARG002 (children look at it)
+    def _rehearse(self, plan: Plan, context: Context) -> dict[str, Any]:
         from airflow_provider_braze.delivery.rehearsal import rehearse
 
-        return rehearse(self.hook.get_async_conn(), plan, allow_paused=self.allow_paused)
+        wishes = {"lasting": self.lasting, "forget_on_clear": self.on_clear == "resend"}
+        known = guards.count_known(context, self.ledger, plan, delivery_key=self.delivery_key, **wishes)
+        return rehearse(self.hook.get_async_conn(), plan, allow_paused=self.allow_paused, known=known)
 
     def open_ledger(self, plan: Plan, context: Context) -> AbstractContextManager[OpenLedger | None]:
         """Open what remembers this delivery."""

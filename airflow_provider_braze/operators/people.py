@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_braze import guards
 from airflow_provider_braze.delivery.policy import TRACED
 from airflow_provider_braze.operators.delivering import BrazeDeliveryOperator
 from airflow_provider_braze.outputs import AudienceOutputs
@@ -56,6 +57,9 @@ class BrazeSendOperator(AudienceOutputs, BrazeDeliveryOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        guards.check_count("max_invalid", max_invalid)
+        if max_recipients is not None:
+            guards.check_count("max_recipients", max_recipients)
         self.recipients: Any = None
         self.people_fields: tuple[str, ...] = ()
         self.gathered = False

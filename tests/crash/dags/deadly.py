@@ -47,6 +47,9 @@ class Deadly(Ledger):
     def look_back(self, task: TaskTry) -> Past:
         return self.inner.look_back(task)
 
+    def count_known(self, task: TaskTry, plan: Plan) -> int:
+        return self.inner.count_known(task, plan)
+
     def open(self, task: TaskTry, plan: Plan) -> OpenLedger:
         return _OpenDeadly(self, self.inner.open(task, plan))
 

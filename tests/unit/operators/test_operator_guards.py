@@ -564,6 +564,35 @@ def test_other_words_are_refused_for_changes_too(make, kind):
         make(kind, on_backfill="maybe")
 
 
+@EACH
+@pytest.mark.parametrize("wrong", [3600, "1 day", True, timedelta(seconds=-1)])
+def test_a_staleness_that_is_no_time_is_refused(make, kind, wrong):
+    with pytest.raises(ValueError, match="max_staleness must be a timedelta"):
+        make(kind, max_staleness=wrong)
+
+
+@pytest.mark.parametrize("kind", SENDING, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("name", ["max_quota_wait", "settling_time"])
+@pytest.mark.parametrize("wrong", [300, None, "5 minutes", timedelta(seconds=-1)])
+def test_waits_that_are_no_time_are_refused(make, kind, name, wrong):
+    with pytest.raises(ValueError, match=f"{name} must be a timedelta"):
+        make(kind, **{name: wrong})
+
+
+@pytest.mark.parametrize("kind", DELIVERING, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        *(("max_recipients", wrong) for wrong in ("2", True, 2.5, -1)),
+        *(("max_invalid", wrong) for wrong in ("3", None)),
+    ],
+)
+def test_counts_that_are_none_are_refused(make, kind, name, wrong):
+    """Read as 1, or compared with the audience once it is read, they would say no, or nothing, too late."""
+    with pytest.raises(ValueError, match=f"{name} must be a whole number"):
+        make(kind, **{name: wrong})
+
+
 @pytest.mark.parametrize("ledger", [None, TaskStateLedger()], ids=["none", "task state"])
 @pytest.mark.parametrize("kind", SENDING, ids=lambda kind: kind.__name__)
 def test_a_delivery_key_needs_a_ledger_that_others_see(make, kind, ledger):

@@ -163,6 +163,15 @@ def test_a_mapped_task_that_was_given_no_filter(run_dag, braze_emulator):
     assert braze_emulator.deliveries() == {"external_user_id:u-1": 1, "external_user_id:u-2": 1}
 
 
+def test_a_cap_that_a_mapping_lacks(run_dag, braze_emulator):
+    with dag("mapped_caps") as made:
+        BrazeSendCampaignOperator.partial(task_id="send", campaign_id=WEEKLY).expand_kwargs(
+            [{"recipients": ["u-1"], "max_recipients": 1}, {"recipients": ["u-2", "u-3"], "max_recipients": None}]
+        )
+    assert str(run_dag(made).state) == "failed"
+    assert braze_emulator.deliveries() == {"external_user_id:u-1": 1}
+
+
 def test_a_state_of_subscription_that_a_mapping_lacks(run_dag, braze_emulator):
     """Braze's default would reach people whom 'opted_in' does not."""
     with dag("mapped_states") as made:

@@ -10,6 +10,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowException
 
 from airflow_provider_braze.api.errors import BrazeGuardError
+from airflow_provider_braze.delivery.errors import BrazeAudienceError
 from airflow_provider_braze.delivery.sql_ledger import SqlLedger
 from airflow_provider_braze.operators.live_activity import (
     BrazeStartLiveActivityOperator,
@@ -92,3 +93,13 @@ def test_no_address_of_a_customer_is_written(braze_emulator, testers, others):
     person = {"external_user_id": "qa-1", "attributes": {"email": "customer@example.com"}}
     BrazeSendCampaignOperator(task_id="t", campaign_id=WEEKLY, recipients=[person]).execute({})
     assert braze_emulator.requests()[0]["body"]["recipients"] == [{"external_user_id": "qa-1"}]
+
+
+def test_a_cap_counts_those_who_are_meant_and_not_those_who_stand_in(braze_emulator, testers):
+    testers(test_recipients_others="rewrite")
+    many = [f"p{number}" for number in range(11)]
+    with pytest.raises(BrazeAudienceError, match="more than the 10 recipients that max_recipients allows"):
+        BrazeSendCampaignOperator(task_id="s", campaign_id=WEEKLY, recipients=many, max_recipients=10).execute({})
+    assert braze_emulator.deliveries() == {}
+    enough = BrazeSendCampaignOperator(task_id="s", campaign_id=WEEKLY, recipients=[*many, "p1"], max_recipients=11)
+    assert enough.execute({})["accepted"] == 1
