@@ -121,6 +121,7 @@ class Delivery:
             trust_server_errors=self.policy.retry_server_errors,
             repeat_is_refused=self.policy.repeat_is_refused,
         )
+        self._unmet = self.report.recipients - self.report.duplicates - self.report.invalid
         self._held: list[PlannedRequest] = []
         self._doubts: list[Doubt] = []
 
@@ -150,13 +151,22 @@ class Delivery:
                     await self._send_all(iter(self.plan))
                     await self._send_rest()
         finally:
-            report = self.report
-            settled = report.accepted + report.failed + report.unknown
-            report.skipped = max(0, report.recipients - report.duplicates - report.invalid - settled)
+            self._count_the_rest()
         self.course.lost = self._journal.lost
         if self._journal.error:
             self.halt.now(str(self._journal.error))
         return judge(self.plan, self.course, self.policy, self.halt)
+
+    def _count_the_rest(self) -> None:
+        """Count those who were not come to: as accepted as far as earlier tries tell, and else as not attempted."""
+        report = self.report
+        if self.ledger is not None and self._unmet:
+            known = self.ledger.past.accepted - report.accepted_before
+            before = max(0, min(known, self._unmet))
+            report.accepted += before
+            report.accepted_before += before
+        settled = report.accepted + report.failed + report.unknown
+        report.skipped = max(0, report.recipients - report.duplicates - report.invalid - settled)
 
     def _stopped_by_earlier_doubt(self) -> bool:
         if self.ledger is None:
@@ -165,15 +175,16 @@ class Delivery:
         report.began, self.course.goes_on = past.began, past.began is not None
         report.schedule_ids += past.schedule_ids
         report.add_dispatch_ids(past.dispatch_ids)
+        self.course.somebody = bool(past.accepted_requests or past.doubtful_requests)
         if not past.doubtful_requests or self.policy.on_unknown != "fail":
             return False
-        self.course.somebody = True
         people = report.recipients - report.duplicates - report.invalid
         report.unknown, self.course.in_doubt = min(past.doubtful, people), past.doubtful_requests
         report.accepted = report.accepted_before = min(past.accepted, people - report.unknown)
         report.failed = min(past.refused, people - report.unknown - report.accepted)
         report.add_error(EARLIER_DOUBT)
         self.halt.now(EARLIER_DOUBT)
+        self._unmet = 0
         return True
 
     async def _send_all(self, requests: Iterator[PlannedRequest]) -> None:
@@ -195,7 +206,10 @@ class Delivery:
             self._ahead.close(lanes)
 
     async def _claim_ahead(self, turns: Turns, request: PlannedRequest) -> None:
-        if ready := await self._claim(request):
+        ready = await self._claim(request)
+        if self._journal.error is None:
+            self._unmet -= request.recipients
+        if ready:
             self._ahead.put(ready)
         else:
             turns.skip()
@@ -234,12 +248,9 @@ class Delivery:
         return keep_people(self.plan.endpoint, request, places)
 
     async def _send(self, ready: Ready) -> None:
-        patience, policy = Patience(), self.policy
+        patience = Patience()
         while True:
-            may_be_there = policy.own_id or (policy.idempotent and ready.took_doubt)
-            sent = await self._sender.send(
-                ready.request.body, until=ready.until, patience=patience, may_be_there=may_be_there
-            )
+            sent = await self._sender.send(ready.request.body, until=ready.until, patience=patience)
             if sent is not NOT_BEGUN or self.halt:
                 break
             if ready.ticket is not None:

@@ -49,7 +49,6 @@ if TYPE_CHECKING:
 
 _KEPT = {Outcome.ACCEPTED: "accepted", Outcome.UNKNOWN: "unknown"}
 _PREFIX = re.compile(r"[a-z_][a-z0-9_]{0,39}", re.ASCII)
-_ROUNDS = 3
 _TAKEN_OVER = "Another try of this task has taken over, this worker sends nothing more."
 
 
@@ -269,19 +268,15 @@ class _OpenSqlLedger(OpenLedger):
         # All workers go through their recipients in the same order, so they never wait for each other in a circle.
         rows.sort(key=itemgetter("recipient"))
         found: dict[int, Row[Any]] | None = None
-        for _ in range(_ROUNDS):
-            if self._run(connection, "claim", rows).rowcount == len(rows):
-                found = None
-                break
+        if self._run(connection, "claim", rows).rowcount < len(rows):
+            # Whoever is missing was let go by another worker since the claim, and counts as held: to claim again while
+            # others are claimed could wait in a circle.
             found = self._look_up(connection, rows)
             if doubts := [
                 row for row in found.values() if row.state == "unknown" and people[row.number][0].intent.take_doubt
             ]:
                 found = self._take(connection, people, doubts, rows)
             refuse_orphans(wishes, found.values(), self._store.prefix)
-            # Whoever is missing was let go by another worker since the claim.
-            if len(found) == len(rows):
-                break
         claims, numbers = [], iter(range(len(people)))
         for wish in wishes:
             owners = None if found is None else [found.get(next(numbers)) for _ in wish.people]

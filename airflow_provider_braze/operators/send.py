@@ -116,8 +116,9 @@ class BrazeSendTransactionalEmailOperator(BrazeDeliveryOperator):
     :param recipient: who gets it: ``external_user_id`` or ``user_alias``, with ``attributes`` if wanted; Airflow's page
         of rendered templates shows a hash. (templated)
     :param trigger_properties: values for the message, at most 50 KB. (templated)
-    :param external_send_id: an id of your own, of letters, digits and ``-_+/=``; not with ``on_clear="resend"``, since
-        Braze would not send it again. (templated)
+    :param external_send_id: an id of your own, of letters, digits and ``-_+/=``, for this e-mail alone: where Braze
+        says that it has the id, the e-mail counts as sent. Not with ``on_clear="resend"``, since Braze would not send
+        it again. (templated)
     """
 
     endpoint = "transactional_send"
@@ -179,7 +180,7 @@ class BrazeSendTransactionalEmailOperator(BrazeDeliveryOperator):
         # Under a key the doubt may be another run's, with another id, and older.
         if age >= KNOWN_TO_BRAZE or self.delivery_key is not None:
             return wishes
-        return replace(wishes, on_unknown="resend", idempotent=True, own_id=self.external_send_id is None)
+        return replace(wishes, on_unknown="resend", idempotent=True)
 
     def open_ledger(self, plan: Plan, context: Context) -> AbstractContextManager[OpenLedger | None]:
         """Do without a ledger while Braze still knows the id."""
