@@ -24,7 +24,7 @@ from airflow_provider_braze.api.models.recipients import identity_of
 from airflow_provider_braze.delivery.batch import Batch, batches, name_of, refuse_too_many
 from airflow_provider_braze.delivery.bodies import body_writer
 from airflow_provider_braze.delivery.errors import BrazeAudienceError
-from airflow_provider_braze.delivery.progress import reading
+from airflow_provider_braze.delivery.reading import reading
 from airflow_provider_braze.delivery.report import Report
 from airflow_provider_braze.delivery.request import PlannedRequest
 from airflow_provider_braze.delivery.staging import stage

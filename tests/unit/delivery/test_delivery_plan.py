@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from airflow_provider_braze.api.endpoints import ENDPOINTS
 from airflow_provider_braze.api.errors import BrazeConfigurationError, BrazeValidationError, identity_hash
 from airflow_provider_braze.api.models.recipients import identity_of
-from airflow_provider_braze.delivery import progress
+from airflow_provider_braze.delivery import reading
 from airflow_provider_braze.delivery.audience import ListAudience, as_audience
 from airflow_provider_braze.delivery.errors import BrazeAudienceError
 from airflow_provider_braze.delivery.plan import Plan
@@ -285,7 +285,7 @@ def test_an_audience_of_invalid_rows_only_is_told_from_an_empty_one():
 
 @pytest.mark.parametrize("whole", [True, False])
 def test_how_far_the_reading_of_an_audience_is_stands_in_the_log(whole, monkeypatch, caplog):
-    monkeypatch.setattr(progress, "PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(reading, "PROGRESS_SECONDS", 0.0)
 
     def slow():
         assert "Reading the audience." in caplog.text
