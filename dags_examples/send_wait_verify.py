@@ -66,6 +66,7 @@ with DAG(
         task_id="spot_check",
         campaign_id=CAMPAIGN_ID,
         recipients=CUSTOMERS,
+        accepted=send.output,
         sample=50,
         at_least_share=0.9,
         max_unknown=5,

@@ -30,7 +30,8 @@ class BrazeRecipientsReceivedSensor(AudienceOutputs, BrazeSensor):
 
     Returns ``{"asked": ..., "received": ..., "missing": ..., "unknown": ...}``: those whom Braze does not know are
     counted apart, and never receive anything. Their profiles are asked for, which know one time for each campaign and
-    Canvas, the latest; whoever has it is not asked for again. The key needs the permissions ``users.export.ids`` and
+    Canvas, the latest; whoever has it is not asked for again. Before Airflow 3.3 a deferred one shows in Airflow's API
+    whom it asks for; ``mode="reschedule"`` does not. The key needs the permissions ``users.export.ids`` and
     ``campaigns.details`` or ``canvas.details``.
     Rules: https://www.braze.com/docs/api/endpoints/export/user_data/post_users_identifier/.
 
