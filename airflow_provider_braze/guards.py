@@ -212,7 +212,7 @@ def open_ledger(
                 {},
             )
         return nullcontext()
-    if ledger is not None and not isinstance(ledger, TaskStateLedger):
+    if ledger is not None and ledger.shared:
         _refuse_change(store)
     # What lasts is taken back before it is made anew, so it must not be forgotten here.
     forget = on_clear == "resend" and not lasting

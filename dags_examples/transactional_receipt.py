@@ -47,6 +47,7 @@ with DAG(
     BrazeSendTransactionalEmailOperator.partial(
         task_id="send_receipt",
         campaign_id="7a1f0c3e-2b4d-4e6f-8a90-1b2c3d4e5f60",
+        allow_repeated=True,
         retries=3,
         retry_delay=timedelta(seconds=30),
         max_active_tis_per_dagrun=8,

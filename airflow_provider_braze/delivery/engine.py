@@ -248,9 +248,12 @@ class Delivery:
         return keep_people(self.plan.endpoint, request, places)
 
     async def _send(self, ready: Ready) -> None:
-        patience = Patience()
+        patience, policy = Patience(), self.policy
         while True:
-            sent = await self._sender.send(ready.request.body, until=ready.until, patience=patience)
+            may_be_there = policy.own_id or (policy.idempotent and ready.took_doubt)
+            sent = await self._sender.send(
+                ready.request.body, until=ready.until, patience=patience, may_be_there=may_be_there
+            )
             if sent is not NOT_BEGUN or self.halt:
                 break
             if ready.ticket is not None:

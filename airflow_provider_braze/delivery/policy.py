@@ -23,6 +23,7 @@ class Policy:
     :param retry_server_errors: whether 500, 502 and 503 mean that nothing was sent, as Braze's errors page says.
     :param idempotent: whether Braze itself sends a repeated request once.
     :param repeat_is_refused: whether Braze knows a request that it took before by an id, and refuses it as such.
+    :param own_id: whether that id is known to be of this very message, whoever brought it to Braze.
     :param longest_wait: seconds to wait for the quota, or for Braze to settle, before the task defers; None waits.
     :param settling_time: seconds that Braze gets to write a message into the profiles before it is asked who got it.
     """
@@ -32,5 +33,6 @@ class Policy:
     retry_server_errors: bool = True
     idempotent: bool = False
     repeat_is_refused: bool = False
+    own_id: bool = False
     longest_wait: float | None = None
     settling_time: float = SETTLING_TIME.total_seconds()

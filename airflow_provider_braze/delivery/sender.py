@@ -121,11 +121,14 @@ class Sender:
     repeat_is_refused: bool = False
     _silent_until: float = field(default=-math.inf, init=False)
 
-    async def send(self, content: bytes, *, until: float = math.inf, patience: Patience | None = None) -> Sent:
+    async def send(
+        self, content: bytes, *, until: float = math.inf, patience: Patience | None = None, may_be_there: bool = False
+    ) -> Sent:
         """Try until the outcome is known; what was not sent is tried again, unless all is stopped meanwhile.
 
         :param until: instant of ``time.monotonic``, after which no attempt is begun.
         :param patience: of the calls before for the same request.
+        :param may_be_there: whether Braze may have it from an earlier try, under the same id.
         """
         wrapped = self.client.wrap(self.endpoint, content)
         patience = patience or Patience()
@@ -137,7 +140,7 @@ class Sender:
                 sent = NOT_BEGUN
                 break
             patience.attempts += 1
-            sent = await self._exchange(wrapped, content)
+            sent = await self._exchange(wrapped, content, may_be_there or doubt is not None)
             if sent.outcome is Outcome.ACCEPTED:
                 return sent
             if sent.outcome is Outcome.UNKNOWN:
@@ -153,7 +156,7 @@ class Sender:
     def _again(self, outcome: Outcome) -> bool:
         return outcome is Outcome.NOT_SENT or (outcome is Outcome.UNKNOWN and self.repeat_unknown)
 
-    async def _exchange(self, wrapped: Any, content: bytes) -> Sent:
+    async def _exchange(self, wrapped: Any, content: bytes, may_be_there: bool) -> Sent:
         answered, left_at = False, time.time()
         try:
             answer = await self.client.exchange(wrapped)
@@ -163,7 +166,7 @@ class Sender:
         except BrazeError as error:
             if not answered:
                 self.pacer.note(RateLimit())
-            if self._is_there(error):
+            if may_be_there and self._is_there(error):
                 text = without_names(error, self.endpoint, content)
                 log.info("Braze has this one already, nothing was sent again: %s", text)
                 return Sent(Outcome.ACCEPTED, {"status": "already sent"}, None, left_at)

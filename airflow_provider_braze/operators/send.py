@@ -116,9 +116,10 @@ class BrazeSendTransactionalEmailOperator(BrazeDeliveryOperator):
     :param recipient: who gets it: ``external_user_id`` or ``user_alias``, with ``attributes`` if wanted; Airflow's page
         of rendered templates shows a hash. (templated)
     :param trigger_properties: values for the message, at most 50 KB. (templated)
-    :param external_send_id: an id of your own, of letters, digits and ``-_+/=``, for this e-mail alone: where Braze
-        says that it has the id, the e-mail counts as sent. Not with ``on_clear="resend"``, since Braze would not send
-        it again. (templated)
+    :param external_send_id: an id of your own, of letters, digits and ``-_+/=``; not with ``on_clear="resend"``, since
+        Braze would not send it again. (templated)
+    :param allow_repeated: whether an ``external_send_id`` of your own that Braze has queued already, for another run,
+        counts as sent; else that fails, for the id may be another e-mail's.
     """
 
     endpoint = "transactional_send"
@@ -132,6 +133,7 @@ class BrazeSendTransactionalEmailOperator(BrazeDeliveryOperator):
         recipient: Mapping[str, Any],
         trigger_properties: Mapping[str, Any] | None = None,
         external_send_id: str | None = None,
+        allow_repeated: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -147,6 +149,7 @@ class BrazeSendTransactionalEmailOperator(BrazeDeliveryOperator):
         self.recipient: Mapping[str, Any] | _Hidden = recipient
         self.trigger_properties = trigger_properties
         self.external_send_id = external_send_id
+        self.allow_repeated = allow_repeated
 
     def _do_render_template_fields(self, parent: Any, *args: Any, **kwargs: Any) -> None:
         """Airflow stores and shows rendered fields; who gets it does not belong there."""
@@ -174,13 +177,14 @@ class BrazeSendTransactionalEmailOperator(BrazeDeliveryOperator):
 
     def policy(self, ledger: OpenLedger | None) -> Policy:
         """Repeat what is in doubt while Braze still knows the id."""
-        wishes = replace(super().policy(ledger), repeat_is_refused=True)
+        wishes = replace(super().policy(ledger), repeat_is_refused=True, own_id=self.allow_repeated)
         began = ledger.past.began if ledger else None
         age = datetime.now(UTC) - datetime.fromisoformat(began) if began else timedelta()
         # Under a key the doubt may be another run's, with another id, and older.
         if age >= KNOWN_TO_BRAZE or self.delivery_key is not None:
             return wishes
-        return replace(wishes, on_unknown="resend", idempotent=True)
+        own_id = self.allow_repeated or self.external_send_id is None
+        return replace(wishes, on_unknown="resend", idempotent=True, own_id=own_id)
 
     def open_ledger(self, plan: Plan, context: Context) -> AbstractContextManager[OpenLedger | None]:
         """Do without a ledger while Braze still knows the id."""

@@ -116,16 +116,17 @@ def test_killed(cell, moment, ledger, on_unknown, way_on):
     go_on(trial, requests, people)
 
 
+@pytest.mark.parametrize("way_on", WAYS_ON)
 @pytest.mark.parametrize("on_unknown", POLICIES)
 @pytest.mark.parametrize("ledger", LEDGERS)
-@pytest.mark.parametrize("moment", ["after_an_intent", "accepted_unanswered", "answered_unrecorded"])
+@pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize("how", ["SIGTERM", "timeout"])
-def test_told_to_stop(cell, how, moment, ledger, on_unknown):
+def test_told_to_stop(cell, how, moment, ledger, on_unknown, way_on):
     """A task that is told to stop finishes what is under way, so that hardly anything is in doubt; then it goes on."""
     trial = cell(ledger=ledger, on_unknown=on_unknown, lanes=4)
     state = die(trial, how, moment)
     requests, people = check_ledger(trial)
-    if moment != "accepted_unanswered":
+    if moment not in ("half_sent", "accepted_unanswered"):
         assert not requests, "nothing was lost, so nothing is in doubt"
     # The proxy lets go of the connection after the signal, so that its request is in doubt.
     if requests and on_unknown == "fail" and how == "SIGTERM":
@@ -136,7 +137,7 @@ def test_told_to_stop(cell, how, moment, ledger, on_unknown):
         return
     else:
         assert state == "up_for_retry", "the ledger knows who got it: Airflow may go on by itself"
-    if state == "failed":
+    if state == "failed" or way_on == "clear":
         trial.clear()
     go_on(trial, requests, people)
 

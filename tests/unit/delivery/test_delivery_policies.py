@@ -1081,7 +1081,7 @@ def test_nobody_is_named_in_the_log_of_a_repeat(monkeypatch, caplog, status, sai
     answers = iter([httpx.Response(status, json={"message": said}), httpx.Response(201, json={"message": "success"})])
     transport = httpx.MockTransport(lambda _request: next(answers))
     with caplog.at_level("INFO"):
-        send("rest.example.com", names(3), transport=transport, repeat_is_refused=True)
+        send("rest.example.com", names(3), transport=transport, repeat_is_refused=True, own_id=True)
     assert f"<recipient {identity_hash('zebra-00002')}>" in caplog.text
     assert "zebra" not in caplog.text
 

@@ -14,7 +14,7 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from task_states import NEVER_EXPIRE, TaskState
 
 from airflow_provider_braze.api.client import AsyncBrazeClient
-from airflow_provider_braze.api.errors import identity_hash
+from airflow_provider_braze.api.errors import BrazeBadRequestError, identity_hash
 from airflow_provider_braze.delivery.task_state import HEAD
 from airflow_provider_braze.hooks.braze import BrazeHook
 from airflow_provider_braze.operators.live_activity import BrazeStartLiveActivityOperator
@@ -101,10 +101,20 @@ def test_an_e_mail_that_an_earlier_try_left_in_doubt_is_there_where_braze_refuse
     assert mail(context(3, store), external_send_id="order-1")["status"] == "already sent"
 
 
-def test_an_id_of_the_authors_that_another_run_used_is_this_e_mail(braze_says):
+def test_an_id_of_the_authors_that_somebody_else_used_is_not_taken_for_this_e_mail(braze_says):
+    store = TaskState()
+    for try_number in (1, 2):
+        braze_says(QUEUED)
+        with pytest.raises(BrazeBadRequestError, match="already been queued"):
+            mail(context(try_number, store), external_send_id="order-1")
+
+
+@pytest.mark.parametrize("store", [None, TaskState()], ids=["no ledger", "ledger"])
+def test_an_id_that_another_run_may_have_used_is_this_e_mail(braze_says, store):
     """So runs may look back over the same orders, as the example does."""
     braze_says(QUEUED)
-    assert mail(context(store=TaskState()), external_send_id="order-1")["status"] == "already sent"
+    known = mail(context(store=store), external_send_id="order-1", allow_repeated=True)
+    assert known["status"] == "already sent"
 
 
 def test_an_e_mail_that_was_refused_for_another_reason_after_a_doubt_is_not_taken_for_sent(braze_says):
