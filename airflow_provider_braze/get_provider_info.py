@@ -41,7 +41,15 @@ def get_provider_info() -> dict[str, Any]:
                 ],
             }
         ],
-        "triggers": [{"integration-name": "Braze", "python-modules": ["airflow_provider_braze.triggers.conditions"]}],
+        "triggers": [
+            {
+                "integration-name": "Braze",
+                "python-modules": [
+                    "airflow_provider_braze.triggers.conditions",
+                    "airflow_provider_braze.triggers.schedules",
+                ],
+            }
+        ],
         "notifications": ["airflow_provider_braze.notifications.braze.BrazeNotifier"],
         "extra-links": ["airflow_provider_braze.links.BrazeDashboardLink"],
         "connection-types": [

@@ -13,7 +13,8 @@ from pathlib import Path
 import airflow
 import jsonschema
 import pytest
-from airflow.providers.common.compat.sdk import BaseHook, BaseOperator
+from airflow.providers.common.compat.sdk import BaseHook, BaseOperator, BaseSensorOperator
+from airflow.triggers.base import BaseTrigger
 
 import airflow_provider_braze
 from airflow_provider_braze.get_provider_info import get_provider_info
@@ -73,7 +74,13 @@ def test_the_installed_version_is_the_packages():
 
 # A base that is not for use by itself lacks what makes a whole class.
 @pytest.mark.parametrize(
-    ("key", "kind", "is_whole"), [("hooks", BaseHook, "conn_type"), ("operators", BaseOperator, "endpoint")]
+    ("key", "kind", "is_whole"),
+    [
+        ("hooks", BaseHook, "conn_type"),
+        ("operators", BaseOperator, "endpoint"),
+        ("sensors", BaseSensorOperator, "poke"),
+        ("triggers", BaseTrigger, "run"),
+    ],
 )
 def test_the_modules_named_exist_and_none_is_left_out(key, kind, is_whole):
     named = {name for row in INFO[key] for name in row["python-modules"]}
