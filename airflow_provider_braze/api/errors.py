@@ -5,6 +5,7 @@ The question that each class answers first is whether anybody may have been mess
     BrazeError
     ├── BrazeValidationError          refused here, before any request
     ├── BrazeConfigurationError       the connection cannot be used as it is; nothing was sent
+    │   └── BrazeWorkspaceError         it is of another workspace than the task is for; nothing was sent
     ├── BrazeGuardError               the connection may message its test recipients only; nothing was sent
     ├── BrazeConnectError             no connection came about; nothing was sent
     ├── BrazeUnknownOutcomeError      the request went out, no readable answer came back
@@ -71,6 +72,10 @@ class BrazeValidationError(BrazeError):
 
 class BrazeConfigurationError(BrazeError):
     """The connection cannot be used as it is. Nothing was sent."""
+
+
+class BrazeWorkspaceError(BrazeConfigurationError):
+    """The connection, or its key, is of another workspace than the task is for. Nothing was sent."""
 
 
 class BrazeGuardError(BrazeError):

@@ -31,7 +31,7 @@ class Called:
     :param refused: ids that Braze refused, before anything was due, with what it said.
     :param late: ids that it is too late for: their messages may have gone out.
     :param left: ids that were not called for, since all was stopped before.
-    :param errors: one for each of all others.
+    :param errors: all others, each with its error.
     :param lost: ids of those with an error for which it may have been done all the same.
     """
 
@@ -40,13 +40,14 @@ class Called:
     refused: dict[str, BrazeError] = field(default_factory=dict)
     late: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
-    errors: list[BrazeError] = field(default_factory=list)
+    errors: dict[str, BrazeError] = field(default_factory=dict)
     lost: list[str] = field(default_factory=list)
 
     def add(self, other: Called) -> None:
         """Take on what became of others."""
         self.refused |= other.refused
-        for name in ("done", "gone", "late", "left", "errors", "lost"):
+        self.errors |= other.errors
+        for name in ("done", "gone", "late", "left", "lost"):
             getattr(self, name).extend(getattr(other, name))
 
     def take_for_gone(self, schedule_ids: Iterable[str]) -> None:
@@ -60,8 +61,8 @@ class Called:
 
     def raise_first(self) -> None:
         """Raise the first error, if there is one."""
-        if self.errors:
-            raise self.errors[0]
+        for error in self.errors.values():
+            raise error
 
 
 class ScheduleCalls:
@@ -103,8 +104,13 @@ class ScheduleCalls:
 
             async def one(schedule_id: str) -> None:
                 async with lanes:
-                    content = encode(row, validate(row, {**fields, "schedule_id": schedule_id}))
-                    await _call(sender, content, due, called, schedule_id)
+                    try:
+                        content = encode(row, validate(row, {**fields, "schedule_id": schedule_id}))
+                    except BrazeError as error:
+                        # The time may have passed while others were called for.
+                        called.errors[schedule_id] = error
+                    else:
+                        await _call(sender, content, due, called, schedule_id)
 
             async with asyncio.TaskGroup() as group:
                 for schedule_id in schedule_ids:
@@ -134,7 +140,7 @@ async def _call(sender: Sender, content: bytes, due: float, called: Called, sche
     elif error is None or isinstance(error, BrazePausedError):
         called.done.append(schedule_id)
     elif not is_refusal(error):
-        called.errors.append(error)
+        called.errors[schedule_id] = error
         called.lost += [schedule_id] * was_lost
     elif time.time() >= due:
         called.late.append(schedule_id)

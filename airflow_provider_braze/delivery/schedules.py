@@ -337,7 +337,7 @@ class _Change:
 
     def _go_on(self, called: Called, note: Note) -> None:
         if called.errors:
-            error = called.errors[0]
+            error = next(iter(called.errors.values()))
             text = f"Not all of them could be changed, another try goes on from here. {error}"
             raise self._trouble(text, again=True) from error
         if called.left:

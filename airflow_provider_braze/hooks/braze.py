@@ -157,16 +157,17 @@ class BrazeHook(BaseHook):
         asked, once for each hook, for that campaign: a key of another workspace does not know it.
 
         :param expected: name of the workspace that the caller is made for; None where any will do.
-        :raises BrazeConfigurationError: the connection or its key is of another workspace; nothing was sent.
+        :raises BrazeWorkspaceError: the connection or its key is of another workspace; nothing was sent.
+        :raises BrazeError: whose key it is cannot be told; nothing was sent.
         """
-        from airflow_provider_braze.api.errors import BrazeConfigurationError
+        from airflow_provider_braze.api.errors import BrazeWorkspaceError
         from airflow_provider_braze.hooks.errors import airflow_errors
 
         with airflow_errors():
             known = self.settings
             if expected is not None and expected != known.workspace:
                 whose = f"for {known.workspace!r}" if known.workspace else "for none that its extra 'workspace' names"
-                raise BrazeConfigurationError(
+                raise BrazeWorkspaceError(
                     f"This task is for workspace {expected!r}, connection {self.braze_conn_id!r} is {whose}; nothing "
                     "was sent. Use the connection of that workspace, or correct the connection's extra 'workspace'."
                 )
@@ -190,7 +191,7 @@ class BrazeHook(BaseHook):
             is_known, said = False, f" {error}"
         if not is_known:
             whose = f"workspace {workspace!r}" if workspace else "the workspace that the connection is for"
-            raise errors.BrazeConfigurationError(
+            raise errors.BrazeWorkspaceError(
                 f"The key of connection {self.braze_conn_id!r} is not of {whose}: it does not know campaign "
                 f"{campaign_id!r}, the connection's extra 'workspace_campaign_id'. Nothing was sent.{said}"
             )

@@ -12,11 +12,13 @@ from airflow.providers.common.compat.sdk import BaseOperator
 from airflow_provider_braze import guards
 from airflow_provider_braze.given import GivenFields
 from airflow_provider_braze.hooks.braze import BrazeHook
+from airflow_provider_braze.links import BrazeDashboardLink
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_braze.delivery.ledger import Past
+    from airflow_provider_braze.delivery.pacing import Pacer
 
 # Beside the templated part of the payload: without these others would be messaged, at another time, or once more.
 _LIMITS = ("schedule", "workspace", "delivery_key", "recipient_subscription_state", "max_recipients")
@@ -34,6 +36,7 @@ class BrazeBaseOperator(GivenFields, BaseOperator):
     payload_fields: Sequence[str] = ()
     template_fields: Sequence[str] = ("braze_conn_id",)
     template_ext: Sequence[str] = (".sql",)
+    operator_extra_links = (BrazeDashboardLink(),)
     ui_color = "#f3e8ff"
 
     def __init__(self, *, braze_conn_id: str = BrazeHook.default_conn_name, **kwargs: Any) -> None:
@@ -44,6 +47,22 @@ class BrazeBaseOperator(GivenFields, BaseOperator):
     def hook(self) -> BrazeHook:
         """The hook of this task's connection."""
         return BrazeHook(self.braze_conn_id)
+
+    def quota_share(self) -> float:
+        """Give the share of the quota that this task may take, 1 for all of it."""
+        return 1.0
+
+    def make_pacer(self) -> Pacer:
+        """Make what says when requests may go, as the connection wishes."""
+        from airflow_provider_braze.delivery.pacing import Pacer
+
+        settings = self.hook.settings
+        return Pacer(
+            reserve=settings.quota_reserve,
+            max_per_second=settings.max_requests_per_second,
+            share=self.quota_share(),
+            lanes=settings.lanes,
+        )
 
     @classmethod
     def _meant_fields(cls) -> set[str]:
@@ -84,25 +103,48 @@ class BrazeCallOperator(BrazeBaseOperator):
         return self.hook.call(self.endpoint, self.payload)
 
 
-class GuardedOperator(BrazeBaseOperator):
-    """May cause a message, and therefore looks at its run first.
+class ForWorkspace(BrazeBaseOperator):
+    """Knows which workspace it is for.
 
-    :param on_backfill: what to do in a backfill: ``"skip"`` (the default), ``"fail"``, or ``"send"``.
-    :param max_staleness: how long after it was due a run may begin to message people; later ones are skipped, such as
-        those that a scheduler catches up with. What began in time may be finished as long after that. None for any
-        time. One day by default.
     :param workspace: the Braze workspace that this task is for; the connection's extra ``workspace`` must say the
         same. (templated)
     """
 
     template_fields: Sequence[str] = (*BrazeBaseOperator.template_fields, "workspace")
 
+    def __init__(self, *, workspace: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.workspace = workspace
+
+    def check_workspace_if_possible(self) -> None:
+        """Refuse a key of another workspace; that it cannot be told is no reason to let messages go out.
+
+        :raises BrazeWorkspaceError: it is of another one.
+        """
+        from airflow_provider_braze.api.errors import BrazeError, BrazeWorkspaceError
+
+        try:
+            self.hook.check_workspace(self.workspace)
+        except BrazeWorkspaceError:
+            raise
+        except BrazeError as error:
+            self.log.warning("The workspace of the key could not be checked, the task goes on: %s", error)
+
+
+class GuardedOperator(ForWorkspace):
+    """May cause a message, and therefore looks at its run first.
+
+    :param on_backfill: what to do in a backfill: ``"skip"`` (the default), ``"fail"``, or ``"send"``.
+    :param max_staleness: how long after it was due a run may begin to message people; later ones are skipped, such as
+        those that a scheduler catches up with. What began in time may be finished as long after that. None for any
+        time. One day by default.
+    """
+
     def __init__(
         self,
         *,
         on_backfill: guards.OnBackfill = "skip",
         max_staleness: timedelta | None = guards.MAX_STALENESS,
-        workspace: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -111,7 +153,6 @@ class GuardedOperator(BrazeBaseOperator):
             guards.check_span("max_staleness", max_staleness)
         self.on_backfill = on_backfill
         self.max_staleness = max_staleness
-        self.workspace = workspace
 
     def check_run(self, context: Context) -> None:
         """Refuse runs and workspaces that this task is not for.

@@ -12,7 +12,6 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_braze import guards
 from airflow_provider_braze.delivery.policy import MAX_QUOTA_WAIT, ON_UNKNOWN, SETTLING_TIME, OnUnknown, Policy
-from airflow_provider_braze.links import BrazeDashboardLink
 from airflow_provider_braze.operators.base import GuardedOperator
 
 if TYPE_CHECKING:
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from airflow_provider_braze.delivery.engine import Delivery
     from airflow_provider_braze.delivery.errors import DeliveryPausedError
     from airflow_provider_braze.delivery.ledger import Ledger, OpenLedger, Past
-    from airflow_provider_braze.delivery.pacing import Pacer
     from airflow_provider_braze.delivery.plan import Plan
 
 
@@ -52,7 +50,6 @@ class BrazeDeliveryOperator(GuardedOperator):
     """
 
     template_fields: Sequence[str] = (*GuardedOperator.template_fields, "delivery_key")
-    operator_extra_links = (BrazeDashboardLink(),)
     lasting: ClassVar[bool] = False
     """Whether what it makes stays to be changed; see :class:`~airflow_provider_braze.delivery.ledger.TaskTry`."""
 
@@ -240,22 +237,6 @@ class BrazeDeliveryOperator(GuardedOperator):
     def result(self, delivery: Delivery) -> Any:
         """Give what the task returns."""
         return delivery.report.as_dict()
-
-    def quota_share(self) -> float:
-        """Give the share of the quota that this task may take, 1 for all of it."""
-        return 1.0
-
-    def make_pacer(self) -> Pacer:
-        """Make what says when requests may go, as the connection wishes."""
-        from airflow_provider_braze.delivery.pacing import Pacer
-
-        settings = self.hook.settings
-        return Pacer(
-            reserve=settings.quota_reserve,
-            max_per_second=settings.max_requests_per_second,
-            share=self.quota_share(),
-            lanes=settings.lanes,
-        )
 
     def _defer(self, paused: DeliveryPausedError, context: Context) -> NoReturn:
         moment = datetime.now(UTC) + timedelta(seconds=paused.resume_after)

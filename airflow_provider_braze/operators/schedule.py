@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow_provider_braze.operators.addressed import CampaignOperator, CanvasOperator, MessagesOperator
 from airflow_provider_braze.operators.base import BrazeCallOperator, GuardedCall
-from airflow_provider_braze.operators.scheduled import ByScheduleId, OfCampaign, OfCanvas, Scheduled
+from airflow_provider_braze.operators.scheduled import ByScheduleId, OfCampaign, OfCanvas, Scheduled, When
 from airflow_provider_braze.operators.scheduling import Scheduling
 
 
@@ -65,7 +65,7 @@ class BrazeUpdateScheduledCampaignOperator(GuardedCall, Scheduled, OfCampaign):
     """
 
     endpoint = "campaigns_trigger_schedule_update"
-    template_fields: Sequence[str] = (*GuardedCall.template_fields, *OfCampaign.template_fields[1:], "schedule")
+    template_fields: Sequence[str] = (*GuardedCall.template_fields, "schedule_id", "campaign_id", "schedule")
 
 
 class BrazeUpdateScheduledCanvasOperator(GuardedCall, Scheduled, OfCanvas):
@@ -77,7 +77,7 @@ class BrazeUpdateScheduledCanvasOperator(GuardedCall, Scheduled, OfCanvas):
     """
 
     endpoint = "canvas_trigger_schedule_update"
-    template_fields: Sequence[str] = (*GuardedCall.template_fields, *OfCanvas.template_fields[1:], "schedule")
+    template_fields: Sequence[str] = (*GuardedCall.template_fields, "schedule_id", "canvas_id", "schedule")
 
 
 class BrazeUpdateScheduledMessagesOperator(GuardedCall, Scheduled, ByScheduleId):
@@ -94,12 +94,15 @@ class BrazeUpdateScheduledMessagesOperator(GuardedCall, Scheduled, ByScheduleId)
     payload_fields = ("messages",)
     template_fields: Sequence[str] = (
         *GuardedCall.template_fields,
-        *ByScheduleId.template_fields[1:],
-        *("schedule", "messages"),
+        *("schedule_id", "schedule", "messages"),
     )
 
-    def __init__(self, *, messages: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(
+        self, *, schedule: When | None = None, messages: Mapping[str, Any] | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(schedule=schedule, **kwargs)
+        if schedule is None and messages is None and not self._missing:
+            raise ValueError("Nothing would change: give schedule, messages, or both.")
         self.messages = messages
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskGroup, XCom
 
-from airflow_provider_braze.operators.base import BrazeBaseOperator
+from airflow_provider_braze.operators.base import ForWorkspace
 from airflow_provider_braze.operators.scheduling import Scheduling
 
 if TYPE_CHECKING:
@@ -129,6 +129,7 @@ class GuardedSchedule(TaskGroup):
         call_off = CallOff(
             task_id="call_off",
             braze_conn_id=self.schedule_task.braze_conn_id,
+            workspace=self.schedule_task.workspace,
             endpoint=self.schedule_task.endpoint.replace("_create", "_delete"),
             schedule_task_id=self.schedule_task.task_id,
             guard_task_ids=sorted(looks),
@@ -146,7 +147,7 @@ def _tasks(child: Any) -> list[Any]:
     return list(child.iter_tasks()) if isinstance(child, TaskGroup) else [child]
 
 
-class CallOff(BrazeBaseOperator):
+class CallOff(ForWorkspace):
     """Deletes the schedules of a task, unless its guard succeeded: no task of it failed, the last ones are all well.
 
     :param endpoint: that deletes one schedule.
@@ -188,6 +189,8 @@ class CallOff(BrazeBaseOperator):
             known = self._ids(ids, states)
             what = "What is scheduled is deleted" if known else "Nothing is scheduled, so nothing is deleted"
             self.log.warning("%s: %s.", what, reason)
+            if known:
+                self.check_workspace_if_possible()
             deleted = self._delete(known, instance)
         if states is None:
             # Another try might read them, and would report as kept what is deleted.
@@ -243,10 +246,9 @@ class CallOff(BrazeBaseOperator):
 
     def _delete(self, ids: list[str], instance: Any) -> int:
         from airflow_provider_braze.api.errors import BrazeConfigurationError
-        from airflow_provider_braze.delivery.pacing import Pacer
         from airflow_provider_braze.delivery.schedule_calls import Called, ScheduleCalls
 
-        calls, total = ScheduleCalls(self.hook.get_async_conn, Pacer), Called()
+        calls, total = ScheduleCalls(self.hook.get_async_conn, self.make_pacer), Called()
         program, due = self._left(instance, "program") or {}, self._left(instance, "due_from")
         is_due = datetime.fromisoformat(due) <= datetime.now(UTC) if due else None
         before = self._left(instance, _CALLED_OFF)

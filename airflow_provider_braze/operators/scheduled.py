@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_braze.operators.base import BrazeBaseOperator
+from airflow_provider_braze.operators.base import BrazeBaseOperator, ForWorkspace
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_provider_braze.delivery.sender import Stop
 
 When = Mapping[str, Any] | datetime | str
 
@@ -24,7 +27,7 @@ class Scheduled(BrazeBaseOperator):
 
     template_fields: Sequence[str] = (*BrazeBaseOperator.template_fields, "schedule")
 
-    def __init__(self, *, schedule: When | None = None, **kwargs: Any) -> None:
+    def __init__(self, *, schedule: When | None, **kwargs: Any) -> None:
         # So that .output["schedule_ids"] is the ids: Airflow takes what is in the brackets for a key of its own.
         super().__init__(**{"multiple_outputs": True} | kwargs)
         self.schedule = schedule
@@ -40,27 +43,47 @@ class Scheduled(BrazeBaseOperator):
             return super().payload | when
 
 
-class ByScheduleId(BrazeBaseOperator):
+class ByScheduleId(ForWorkspace):
     """For one call per schedule id; returns ``{"schedule_ids": [...], "requests": n}``.
 
-    All ids are tried; the task fails at the end where one of them was refused.
+    All ids are tried, several at a time, at the pace of Braze's quota; the task fails at the end where one of them was
+    refused. Another try calls for what is left: Airflow remembers from 3.3 on what a task has deleted. On older ones
+    Braze refuses to delete that once more, and a person is to look. An empty list is nothing to do.
 
     :param schedule_id: one id, or a list, such as ``create.output["schedule_ids"]``. (templated)
     """
 
-    template_fields: Sequence[str] = (*BrazeBaseOperator.template_fields, "schedule_id")
+    template_fields: Sequence[str] = (*ForWorkspace.template_fields, "schedule_id")
 
     def __init__(self, *, schedule_id: str | Iterable[str], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.schedule_id = schedule_id
 
-    def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002
+    def execute(self, context: Context) -> dict[str, Any]:
         """Call once per id."""
+        from airflow_provider_braze.delivery.schedule_calls import ScheduleCalls
+        from airflow_provider_braze.delivery.schedule_ids import Deleted, call_per_schedule, check_call, read_ids
         from airflow_provider_braze.hooks.errors import airflow_errors
-        from airflow_provider_braze.operators.when import call_per_schedule
 
-        with airflow_errors():
-            return call_per_schedule(self.hook, self.endpoint, self.payload, self.schedule_id, self.log)
+        with airflow_errors(repeatable=True):
+            ids, fields = read_ids(self.endpoint, self.schedule_id), self.payload
+            check_call(self.endpoint, fields, ids, self.hook.settings.staging)
+            if ids:
+                self.check_workspace_if_possible()
+            calls = ScheduleCalls(self.hook.get_async_conn, self.make_pacer, self._stop)
+            deletes = self.endpoint.endswith("_delete")
+            deleted = Deleted(context.get("task_state_store") if deletes else None)
+            return call_per_schedule(calls, self.endpoint, fields, ids, deleted)
+
+    @cached_property
+    def _stop(self) -> Stop:
+        from airflow_provider_braze.delivery.sender import Stop
+
+        return Stop()
+
+    def on_kill(self) -> None:
+        """Begin no further request: a person stopped the task."""
+        self._stop.now("the task was stopped from outside")
 
 
 class OfCampaign(ByScheduleId):

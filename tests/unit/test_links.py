@@ -18,7 +18,6 @@ class Linked(BrazeBaseOperator):
     """Does nothing, or fails; has what the link may be filled with."""
 
     template_fields = (*BrazeBaseOperator.template_fields, "campaign_id")
-    operator_extra_links = (BrazeDashboardLink(),)
 
     def __init__(self, *, campaign_id=None, canvas_id=None, fails=False, **kwargs):
         super().__init__(**kwargs)

@@ -190,6 +190,7 @@ def test_every_error_has_exactly_one_outcome():
     decided = {
         "BrazeValidationError": Outcome.REFUSED,
         "BrazeConfigurationError": Outcome.REFUSED,
+        "BrazeWorkspaceError": Outcome.REFUSED,
         "BrazeGuardError": Outcome.REFUSED,
         "BrazeConnectError": Outcome.NOT_SENT,
         "BrazeRateLimitError": Outcome.NOT_SENT,

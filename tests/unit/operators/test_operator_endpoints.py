@@ -21,6 +21,7 @@ from airflow_provider_braze.api.errors import (
     BrazeServerError,
     BrazeValidationError,
 )
+from airflow_provider_braze.delivery import sender
 from airflow_provider_braze.delivery.audience import SqlAudience
 from airflow_provider_braze.delivery.errors import BrazeAudienceError, BrazeDeliveryError
 from airflow_provider_braze.get_provider_info import get_provider_info
@@ -519,7 +520,17 @@ def test_a_time_that_is_refused(stopped, made, kind, given, words):
 def test_no_time_at_all(stopped, kind):
     create, update, _, _ = SCHEDULES[kind]
     stopped(BrazeValidationError, "schedule", operator=create, schedule=None)
-    stopped(BrazeValidationError, "schedule", operator=update, schedule=None)
+    if kind != "messages":
+        stopped(BrazeValidationError, "schedule", operator=update, schedule=None)
+
+
+@KINDS
+def test_a_time_is_asked_for_when_the_dag_is_parsed(kind):
+    create, update, _, _ = SCHEDULES[kind]
+    for operator in (create, update):
+        timeless = {name: value for name, value in LEAST[operator].items() if name != "schedule"}
+        with pytest.raises((TypeError, ValueError), match="schedule"):
+            operator(task_id="t", **timeless)
 
 
 def test_a_templated_time(posted, braze_emulator):
@@ -600,10 +611,10 @@ def test_new_content_for_scheduled_messages(run, create, posted, braze_emulator)
 
 @KINDS
 @pytest.mark.parametrize("nothing", [[], (), "[]"])
-def test_nothing_to_delete_is_fine_and_nothing_to_update_is_not(run, stopped, braze_emulator, kind, nothing):
-    _, update, delete, _ = SCHEDULES[kind]
-    assert run(delete, schedule_id=nothing) == {"schedule_ids": [], "requests": 0}
-    stopped(BrazeValidationError, "schedule_id", operator=update, schedule_id=nothing)
+def test_an_empty_list_is_nothing_to_do(run, braze_emulator, kind, nothing):
+    """As a create gives it with ``allow_empty``, and a dry run."""
+    for operator in SCHEDULES[kind][1:3]:
+        assert run(operator, schedule_id=nothing) == {"schedule_ids": [], "requests": 0}
     assert braze_emulator.requests() == []
 
 
@@ -632,6 +643,13 @@ def test_an_unknown_schedule_among_others(run, create, made, kind):
     assert sorted(made("deleted")) == sorted(ids)
 
 
+@pytest.fixture
+def one_at_a_time(braze_emulator, connection, monkeypatch):
+    """So that a fault strikes all tries of one call, and soon."""
+    monkeypatch.setattr(sender, "LONGEST_BACKOFF", 0.01)
+    connection(extra={"lanes": 1})
+
+
 @KINDS
 def test_deleted_twice(run, create, made, kind):
     delete = SCHEDULES[kind][2]
@@ -644,10 +662,11 @@ def test_deleted_twice(run, create, made, kind):
 
 
 @KINDS
+@pytest.mark.usefixtures("one_at_a_time")
 def test_an_error_names_its_schedule_also_where_braze_does_not(run, create, made, braze_emulator, kind):
     delete = SCHEDULES[kind][2]
     ids = create(kind)
-    braze_emulator.inject("server_error", status=503, skip=1)
+    braze_emulator.inject("server_error", status=503, skip=1, times=sender.MOST_TRIES)
     with pytest.raises(BrazeServerError) as caught:
         run(delete, schedule_id=ids)
     assert sorted(made("deleted")) == sorted([ids[0], ids[2]])
@@ -926,6 +945,12 @@ def test_every_template_field_is_an_attribute(operator):
     assert [name for name in operator.template_fields if not hasattr(made, name)] == []
     assert len(set(operator.template_fields)) == len(operator.template_fields)
     assert [name for name in operator.payload_fields if not hasattr(made, name)] == []
+
+
+@OPERATORS
+def test_every_operator_has_the_link_to_the_dashboard(operator):
+    made = operator(task_id="t", **LEAST[operator])
+    assert [link.name for link in made.operator_extra_links] == ["Braze dashboard"]
 
 
 @OPERATORS
