@@ -76,9 +76,7 @@ def is_user(whom: Mapping[str, Any], user: Mapping[str, Any]) -> bool:
     return True
 
 
-def has_received(
-    user: Mapping[str, Any], trace: Trace, program: str, since: float, *, by_send: bool = False
-) -> bool:
+def has_received(user: Mapping[str, Any], trace: Trace, program: str, since: float, *, by_send: bool = False) -> bool:
     """Tell whether a campaign or Canvas reached a user since then.
 
     :param since: in epoch seconds.

@@ -121,7 +121,7 @@ def test_killed(cell, moment, ledger, on_unknown, way_on):
 @pytest.mark.parametrize("ledger", LEDGERS)
 @pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize("how", ["SIGTERM", "timeout"])
-def test_told_to_stop(cell, how, moment, ledger, on_unknown, way_on):
+def test_told_to_stop(cell, how, moment, *, ledger, on_unknown, way_on):
     """A task that is told to stop finishes what is under way, so that hardly anything is in doubt; then it goes on."""
     trial = cell(ledger=ledger, on_unknown=on_unknown, lanes=4)
     state = die(trial, how, moment)
