@@ -30,11 +30,6 @@ RECEIPT = "7a1f0c3e-2b4d-4e6f-8a90-1b2c3d4e5f60"
 LATER = "2099-04-07T09:00:00Z"
 
 
-@pytest.fixture(autouse=True)
-def _never_expire(monkeypatch):
-    monkeypatch.setattr("airflow.sdk.NEVER_EXPIRE", NEVER_EXPIRE, raising=False)
-
-
 def context(try_number=1, store=None, clear_number=0):
     """What Airflow tells a try of one task."""
     task = SimpleNamespace(try_number=try_number, max_tries=1, dag_id="d", run_id="r", task_id="t", map_index=-1)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
-import airflow.sdk
 import pytest
-from task_states import NEVER_EXPIRE, TaskState
+from task_states import TaskState
 
 from airflow_provider_braze.operators.baseline import BrazeCampaignBaselineOperator, BrazeCanvasBaselineOperator
 from airflow_provider_braze.operators.send import BrazeCreateSendIdOperator, BrazeSendCampaignOperator
@@ -19,13 +18,6 @@ KINDS = [
     (BrazeCanvasBaselineOperator, {"canvas_id": CANVAS}),
     (BrazeCreateSendIdOperator, {"campaign_id": WEEKLY}),
 ]
-
-
-@pytest.fixture(autouse=True)
-def _never_expire(monkeypatch):
-    """Airflow 3.1 has no task state; what is shown here is what becomes of it."""
-    if not hasattr(airflow.sdk, "NEVER_EXPIRE"):
-        monkeypatch.setattr(airflow.sdk, "NEVER_EXPIRE", NEVER_EXPIRE, raising=False)
 
 
 def context(store, max_tries=0, try_number=1, clear_number=0, began=None):

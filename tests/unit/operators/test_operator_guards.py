@@ -102,12 +102,6 @@ def age(**of):
     return datetime.now(UTC) - timedelta(**of)
 
 
-@pytest.fixture(autouse=True)
-def _never_expire(monkeypatch):
-    """Airflow 3.3's word for what its store keeps for good; older ones have no store, and no word."""
-    monkeypatch.setattr("airflow.sdk.NEVER_EXPIRE", timedelta.max, raising=False)
-
-
 class Store(dict):
     """What a task may keep between tries."""
 

@@ -35,15 +35,6 @@ LATER = "2099-04-07T09:00:00Z"
 MANY = [f"p{number}" for number in range(150)]
 
 
-@pytest.fixture(autouse=True)
-def _never_expire(monkeypatch):
-    """Airflow 3.3's word for a store's entry that stays; older ones have no store, and no word."""
-    import airflow.sdk
-
-    if not hasattr(airflow.sdk, "NEVER_EXPIRE"):
-        monkeypatch.setattr(airflow.sdk, "NEVER_EXPIRE", timedelta.max, raising=False)
-
-
 @pytest.fixture
 def _airflow_3_4(monkeypatch):
     """Clearing a task discards its state there."""

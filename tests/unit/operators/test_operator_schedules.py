@@ -49,15 +49,6 @@ AT_ONCE = {"max_quota_wait": timedelta(0)}
 
 
 @pytest.fixture(autouse=True)
-def _never_expire(monkeypatch):
-    """Airflow 3.3's word for a store's entry that stays; older ones have no store, and no word."""
-    import airflow.sdk
-
-    if not hasattr(airflow.sdk, "NEVER_EXPIRE"):
-        monkeypatch.setattr(airflow.sdk, "NEVER_EXPIRE", timedelta.max, raising=False)
-
-
-@pytest.fixture(autouse=True)
 def _one_lane(connection, braze_emulator):
     connection(extra={"lanes": 1})
 
