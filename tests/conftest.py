@@ -35,6 +35,8 @@ def _isolate() -> Path:
         "AIRFLOW__CORE__DAGS_FOLDER": str(REPO / "dags_examples"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "300",
+        # Two tests may use one DAG id within half a minute: Airflow would go on with the first one's.
+        "AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "0",
         "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
     }
     return home
