@@ -225,6 +225,7 @@ def the_offer_is_sent(page, ui):
 def the_task_tells_what_it_did(page, pictures):
     expect(page.get_by_text("Done: 1,000 recipients read")).to_contain_text("20 requests, 988 accepted.")
     page.keyboard.press("w")  # Long lines are wrapped.
+    no_toasts(page)
     take(page, pictures / "task-log.png", clip={**DETAILS, "height": 534})
     if page.get_by_role("link", name="Storage", exact=True).count():
         page.get_by_role("link", name="Storage", exact=True).click()
