@@ -9,6 +9,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowException
 from task_states import NEVER_EXPIRE
 
+from airflow_provider_braze.delivery.sql_ledger import SqlLedger
 from airflow_provider_braze.operators.send import BrazeSendCampaignOperator
 
 WEEKLY = "0f2c9a54-7f0e-4a55-9a55-2d8a4f6f1b10"
@@ -18,6 +19,13 @@ WEEKLY = "0f2c9a54-7f0e-4a55-9a55-2d8a4f6f1b10"
 def _never_expire(monkeypatch):
     """Airflow 3.3's word for a store's entry that stays; older ones have no store, and no word."""
     monkeypatch.setattr(airflow.sdk, "NEVER_EXPIRE", NEVER_EXPIRE, raising=False)
+
+
+@pytest.fixture
+def ledger(monkeypatch, tmp_path):
+    """A SqlLedger on a SQLite file."""
+    monkeypatch.setenv("AIRFLOW_CONN_LEDGER", f"sqlite:///{tmp_path / 'ledger.db'}")
+    return SqlLedger("ledger")
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
@@ -12,7 +11,6 @@ from task_states import TaskState
 
 from airflow_provider_braze.delivery.audience import ListAudience
 from airflow_provider_braze.delivery.errors import BrazeAudienceError, BrazeDeliveryError, BrazeLedgerError
-from airflow_provider_braze.delivery.sql_ledger import SqlLedger
 from airflow_provider_braze.operators.live_activity import BrazeStartLiveActivityOperator
 from airflow_provider_braze.operators.send import BrazeSendCampaignOperator
 
@@ -21,13 +19,6 @@ OTHER = "5e8d2f61-0b7c-4c1a-9d3e-6a1f2b3c4d5e"
 APP = "a1b2c3d4-0000-4000-8000-00000000000a"
 SEGMENTS = ["7b1d4c3e-1111-4a4a-8b8b-222233334444", "0f2c9a54-7f0e-4a55-9a55-2d8a4f6f1b10"]
 MANY = [f"p{number}" for number in range(150)]
-
-
-@pytest.fixture
-def ledger(monkeypatch, tmp_path):
-    path = str(tmp_path / "ledger.db")
-    monkeypatch.setenv("AIRFLOW_CONN_LEDGER", json.dumps({"conn_type": "sqlite", "host": path}))
-    return SqlLedger("ledger")
 
 
 def run(recipients=None, *, index=-1, cleared=0, retried=0, store=None, **parameters):

@@ -30,12 +30,6 @@ def remembered(request, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def ledger(tmp_path, monkeypatch):
-    monkeypatch.setenv("AIRFLOW_CONN_LEDGER", f"sqlite:///{tmp_path / 'ledger.db'}")
-    return SqlLedger("ledger")
-
-
-@pytest.fixture
 def later(monkeypatch):
     """Let time pass for the guards."""
 

@@ -8,7 +8,6 @@ import pytest
 from task_states import TaskState
 
 from airflow_provider_braze.delivery.errors import BrazeDeliveryError, BrazeNobodyMessagedError, BrazeResumableError
-from airflow_provider_braze.delivery.sql_ledger import SqlLedger
 from airflow_provider_braze.operators.send import BrazeSendTransactionalEmailOperator
 
 PEOPLE = [f"p{number}" for number in range(120)]
@@ -16,12 +15,6 @@ RECEIPT = "7a1f0c3e-2b4d-4e6f-8a90-1b2c3d4e5f60"
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
 pytestmark = pytest.mark.usefixtures("braze_emulator")
-
-
-@pytest.fixture
-def ledger(tmp_path, monkeypatch):
-    monkeypatch.setenv("AIRFLOW_CONN_LEDGER", f"sqlite:///{tmp_path / 'ledger.db'}")
-    return SqlLedger("ledger")
 
 
 @pytest.fixture(params=["task state", "sql", "sql with a key"])

@@ -18,7 +18,6 @@ from airflow_provider_braze.delivery.errors import (
     BrazeNobodyMessagedError,
     BrazeResumableError,
 )
-from airflow_provider_braze.delivery.sql_ledger import SqlLedger
 from airflow_provider_braze.delivery.task_state import HEAD, TaskStateLedger
 from airflow_provider_braze.hooks.braze import BrazeHook
 from airflow_provider_braze.operators.schedule import BrazeScheduleCampaignOperator
@@ -369,13 +368,6 @@ def test_a_task_that_sent_nothing_may_be_cleared_and_sends(refused, people):
 
 
 # A ledger that the author names.
-
-
-@pytest.fixture
-def ledger(monkeypatch, tmp_path):
-    path = str(tmp_path / "ledger.db")
-    monkeypatch.setenv("AIRFLOW_CONN_LEDGER", json.dumps({"conn_type": "sqlite", "host": path}))
-    return SqlLedger("ledger")
 
 
 @pytest.mark.usefixtures("_one_lane")
