@@ -212,8 +212,7 @@ def open_ledger(
                 {},
             )
         return nullcontext()
-    if ledger is not None and ledger.shared:
-        _refuse_change(store)
+    _refuse_change(ledger, store)
     # What lasts is taken back before it is made anew, so it must not be forgotten here.
     forget = on_clear == "resend" and not lasting
     wishes = {"forget_on_clear": forget, "doubt_after": doubt_after, "lasting": lasting, "part_of": plan.part_of}
@@ -223,7 +222,7 @@ def open_ledger(
     return opened
 
 
-def _refuse_change(store: Any) -> None:
+def _refuse_change(ledger: Ledger | None, store: Any) -> None:
     """Refuse a ledger that does not know what Airflow's task state knows of this task.
 
     :raises BrazeLedgerError: earlier tries were remembered there.
@@ -231,7 +230,7 @@ def _refuse_change(store: Any) -> None:
     from airflow_provider_braze.delivery.errors import BrazeLedgerError
     from airflow_provider_braze.delivery.task_state import has_begun
 
-    if store is not None and has_begun(store):
+    if ledger is not None and ledger.shared and store is not None and has_begun(store):
         raise BrazeLedgerError(
             "Earlier tries of this task are remembered in Airflow's task state, not in the ledger that it has now, "
             "which would send to everybody again: nothing was sent now. Take the ledger away again to finish this "
@@ -252,8 +251,7 @@ def look_back(context: Context, ledger: Ledger | None, delivery_key: str | None 
     store: Any = context.get("task_state_store")
     if ledger is None and store is None:
         return None
-    if ledger is not None and not isinstance(ledger, TaskStateLedger):
-        _refuse_change(store)
+    _refuse_change(ledger, store)
     remembering, task = ledger or TaskStateLedger(), this_try(context, delivery_key, **wishes)
     past = remembering.look_back(task)
     # Its earlier tries may have had no key yet.

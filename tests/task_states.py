@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import airflow.sdk
@@ -24,3 +25,9 @@ class TaskState:
     def set(self, key: str, value: Any, *, retention: Any = None) -> None:
         assert retention == NEVER_EXPIRE, "a ledger must not expire"
         self._kept[key] = json.dumps(value)
+
+
+def instance(**facts: Any) -> SimpleNamespace:
+    """What Airflow tells a task of its instance; its first try, unless told otherwise."""
+    given = {"try_number": 1, "max_tries": 0, "dag_id": "d", "run_id": "r", "task_id": "send", "map_index": -1}
+    return SimpleNamespace(**{**given, "xcom_push": lambda key, value: None, **facts})

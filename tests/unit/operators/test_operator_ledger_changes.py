@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException
-from task_states import TaskState
+from task_states import TaskState, instance
 
 from airflow_provider_braze.delivery.audience import ListAudience
 from airflow_provider_braze.delivery.errors import BrazeAudienceError, BrazeDeliveryError, BrazeLedgerError
@@ -23,16 +23,7 @@ MANY = [f"p{number}" for number in range(150)]
 
 def run(recipients=None, *, index=-1, cleared=0, retried=0, store=None, **parameters):
     """Run a try of a mapped task, after so many clears and retries."""
-    number = 1 + cleared + retried
-    task = SimpleNamespace(
-        try_number=number,
-        max_tries=cleared,
-        dag_id="d",
-        run_id="r",
-        task_id="t",
-        map_index=index,
-        xcom_push=lambda **_: None,
-    )
+    task = instance(try_number=1 + cleared + retried, max_tries=cleared, map_index=index)
     began = datetime.now(UTC)
     dag_run = SimpleNamespace(clear_number=cleared, run_id="r", run_type="scheduled", run_after=began)
     given = {"ti": task, "dag_run": dag_run} | ({} if store is None else {"task_state_store": store})

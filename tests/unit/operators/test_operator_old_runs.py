@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, TaskDeferred
-from task_states import TaskState
+from task_states import TaskState, instance
 
 from airflow_provider_braze import guards
 from airflow_provider_braze.delivery.errors import BrazeDeliveryError, BrazeLedgerError
@@ -55,15 +55,6 @@ def begin(task, emulator, told, parameters, **of_run):
 
 def context(try_number=1, *, ago=timedelta(), clear_number=0, run_type="scheduled", events=(), run_id="r", **more):
     """What Airflow tells a try of a run that was due some time ago."""
-    instance = SimpleNamespace(
-        try_number=try_number,
-        max_tries=clear_number,
-        dag_id="d",
-        run_id=run_id,
-        task_id="send",
-        map_index=-1,
-        xcom_push=lambda key, value: None,
-    )
     run = SimpleNamespace(
         run_id=run_id,
         run_type=run_type,
@@ -71,7 +62,8 @@ def context(try_number=1, *, ago=timedelta(), clear_number=0, run_type="schedule
         clear_number=clear_number,
         consumed_asset_events=list(events),
     )
-    return {"ti": instance, "dag_run": run, **more}
+    known = instance(try_number=try_number, max_tries=clear_number, run_id=run_id)
+    return {"ti": known, "dag_run": run, **more}
 
 
 def asset_event(run_id, dag_id="points"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-from task_states import TaskState
+from task_states import TaskState, instance
 
 from airflow_provider_braze.delivery.errors import BrazeDeliveryError, BrazeNobodyMessagedError, BrazeResumableError
 from airflow_provider_braze.operators.send import BrazeSendTransactionalEmailOperator
@@ -26,16 +26,8 @@ def remembered(request, ledger):
 
 
 def context(try_number=1, *, clears=0, run_id="r", **more):
-    instance = SimpleNamespace(
-        try_number=try_number,
-        max_tries=clears,
-        dag_id="d",
-        run_id=run_id,
-        task_id="send",
-        map_index=-1,
-        xcom_push=lambda key, value: None,
-    )
-    return {"ti": instance, "dag_run": SimpleNamespace(run_id=run_id, clear_number=clears), **more}
+    known = instance(try_number=try_number, max_tries=clears, run_id=run_id)
+    return {"ti": known, "dag_run": SimpleNamespace(run_id=run_id, clear_number=clears), **more}
 
 
 @pytest.fixture

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
 
 import pytest
-from task_states import TaskState
+from task_states import TaskState, instance
 
 from airflow_provider_braze.delivery.errors import BrazeDeliveryError, BrazeNobodyMessagedError
 from airflow_provider_braze.delivery.sql_ledger import SqlLedger
@@ -27,8 +26,7 @@ def attempt(request, monkeypatch, tmp_path, connection, braze_emulator):
     store, more = (TaskState(), {}) if request.param == "task state" else (None, {"ledger": SqlLedger("ledger")})
 
     def run(try_number, recipients=MANY, *, killed=False):
-        given = {"dag_id": "d", "run_id": "r", "task_id": "t", "map_index": -1, "max_tries": 0}
-        task = SimpleNamespace(**given, try_number=try_number, xcom_push=lambda **_: None)
+        task = instance(try_number=try_number)
         operator = BrazeSendCampaignOperator(task_id="t", campaign_id=WEEKLY, recipients=recipients, **more)
         if killed:
             operator.on_kill()
